@@ -1,0 +1,37 @@
+"""What a cube is: navigation and signal dims, checked at the door."""
+
+from refold.cube.axes import (
+    ROLE,
+    as_cube,
+    check_cube,
+    is_lazy,
+    n_features,
+    n_pixels,
+    navigation_dims,
+    navigation_shape,
+    signal_dims,
+    signal_shape,
+)
+from refold.cube.folding import fold, unfold
+from refold.cube.scans import check_scan, cubes_of
+from refold.cube.variables import VARIABLES, Variable, conform
+
+__all__ = [
+    "ROLE",
+    "VARIABLES",
+    "Variable",
+    "as_cube",
+    "check_cube",
+    "check_scan",
+    "conform",
+    "cubes_of",
+    "fold",
+    "is_lazy",
+    "n_features",
+    "n_pixels",
+    "navigation_dims",
+    "navigation_shape",
+    "signal_dims",
+    "signal_shape",
+    "unfold",
+]
