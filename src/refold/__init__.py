@@ -1,3 +1,71 @@
 """Refold segments scans that do not fit in memory and gives every pixel its label, on the scan's own coordinates."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refold.backprojection import backproject as backproject
+    from refold.backprojection import cluster_statistics as cluster_statistics
+    from refold.cluster import HDBSCAN as HDBSCAN
+    from refold.cube import as_cube as as_cube
+    from refold.cube import fold as fold
+    from refold.cube import unfold as unfold
+    from refold.embed import UMAP as UMAP
+    from refold.embed import Landmarks as Landmarks
+    from refold.engine import ClusterSums as ClusterSums
+    from refold.engine import Histogram as Histogram
+    from refold.engine import Moments as Moments
+    from refold.engine import Sample as Sample
+    from refold.engine import Visitor as Visitor
+    from refold.engine import ZarrWriter as ZarrWriter
+    from refold.engine import sweep as sweep
+    from refold.errors import RefoldError as RefoldError
+    from refold.pipeline import plan as plan
+    from refold.pipeline import run as run
+    from refold.prepare import clip as clip
+    from refold.prepare import crop as crop
+    from refold.prepare import log1p as log1p
+    from refold.prepare import mask as mask
+    from refold.prepare import normalise as normalise
+    from refold.prepare import rebin as rebin
+    from refold.recipe import Recipe as Recipe
+    from refold.reduce import PCA as PCA
+    from refold.source import info as info
+    from refold.source import open as open  # noqa: A004 - the name that users know from other packages
+    from refold.source import synthetic as synthetic
+    from refold.store import open_run as open_run
+
 __version__ = "0.1.0.dev0"
+
+# Names are resolved when first used, so that `import refold` costs no more than what is needed.
+_ROOMS = {
+    "refold.backprojection": ("backproject", "cluster_statistics"),
+    "refold.cluster": ("HDBSCAN",),
+    "refold.cube": ("as_cube", "fold", "unfold"),
+    "refold.embed": ("UMAP", "Landmarks"),
+    "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "sweep"),
+    "refold.errors": ("RefoldError",),
+    "refold.pipeline": ("plan", "run"),
+    "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
+    "refold.recipe": ("Recipe",),
+    "refold.reduce": ("PCA",),
+    "refold.source": ("info", "open", "synthetic"),
+    "refold.store": ("open_run",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted([*_ROOM_OF, "__version__"])  # noqa: PLE0605 - a list, sorted
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'refold' has no attribute {name!r}")
+    value = getattr(import_module(_ROOM_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

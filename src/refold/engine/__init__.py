@@ -1,0 +1,31 @@
+"""The heart: one traversal of a scan, block by block, feeding any number of visitors."""
+
+from refold.engine.block import Block, Where
+from refold.engine.cluster_sums import ClusterSums, ClusterSumsResult
+from refold.engine.histogram import Histogram
+from refold.engine.moments import Moments, MomentsResult
+from refold.engine.sample import Sample, SampleResult, pixel_keys
+from refold.engine.settings import Settings, current_settings, settings
+from refold.engine.traversal import plan_grid, sweep
+from refold.engine.visitor import Visitor
+from refold.engine.writer import ZarrWriter
+
+__all__ = [
+    "Block",
+    "ClusterSums",
+    "ClusterSumsResult",
+    "Histogram",
+    "Moments",
+    "MomentsResult",
+    "Sample",
+    "SampleResult",
+    "Settings",
+    "Visitor",
+    "Where",
+    "ZarrWriter",
+    "current_settings",
+    "pixel_keys",
+    "plan_grid",
+    "settings",
+    "sweep",
+]

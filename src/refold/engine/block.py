@@ -1,0 +1,124 @@
+"""A block: a tile of the navigation grid with its whole signal, as visitors see it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where on the navigation grid a block lies.
+
+    Parameters
+    ----------
+    slices : tuple of slice
+        One for each navigation dim.
+    grid : tuple of int
+        Navigation shape of the whole cube.
+
+    Examples
+    --------
+    >>> where = Where((slice(1, 3), slice(0, 2)), grid=(4, 5))
+    >>> where.shape, where.pixels
+    ((2, 2), array([ 5,  6, 10, 11]))
+    """
+
+    slices: tuple[slice, ...]
+    grid: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Navigation shape of the block."""
+        return tuple(part.stop - part.start for part in self.slices)
+
+    @property
+    def size(self) -> int:
+        """Pixels in the block."""
+        return math.prod(self.shape)
+
+    @property
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Flat C-order indices of the block's pixels on the whole grid, in the order of the block's rows."""
+        flat = np.zeros((), dtype=np.int64)
+        for part, size in zip(self.slices, self.grid, strict=True):
+            flat = flat[..., None] * size + np.arange(part.start, part.stop, dtype=np.int64)
+        return flat.ravel()
+
+
+class Block:
+    """The values of a block in the forms that visitors want, each made once and shared by all of them.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        Shape (*navigation, *signal), in the cube's own dtype. Valid during the visit only: the next block may use the
+        same memory.
+    n_navigation : int
+        How many of the dims are navigation dims.
+    scratch : Scratch, optional
+        Where to keep converted rows, so that a fresh buffer is not paid for with page faults at every block.
+    """
+
+    def __init__(self, data: Array, n_navigation: int, scratch: Scratch | None = None) -> None:
+        self.data = data
+        self.n_navigation = n_navigation
+        self._scratch = scratch if scratch is not None else Scratch()
+
+    @cached_property
+    def rows(self) -> Array:
+        """Pixels x features as floats: float64 where the cube is (or holds 64-bit integers), float32 else. Read only."""
+        flat = self.data.reshape(math.prod(self.data.shape[: self.n_navigation]), -1)
+        dtype = row_dtype(flat.dtype)
+        if flat.dtype != dtype:
+            converted = self._scratch.get("rows", flat.shape, dtype)
+            np.copyto(converted, flat, casting="unsafe")
+            flat = converted
+        rows = flat.view()
+        rows.flags.writeable = False
+        return rows
+
+    @cached_property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """For each pixel, whether every channel is finite."""
+        if self.data.dtype.kind != "f":
+            return np.ones(math.prod(self.data.shape[: self.n_navigation]), dtype=bool)
+        # A sum is finite only if all its terms are, bar overflow: the exact test is then needed for few rows only.
+        with np.errstate(invalid="ignore", over="ignore"):
+            valid: npt.NDArray[np.bool_] = np.isfinite(self.rows.sum(axis=1))
+        for row in np.flatnonzero(~valid):
+            valid[row] = np.isfinite(self.rows[row]).all()
+        return valid
+
+    @property
+    def valid_rows(self) -> Array:
+        """The rows of valid pixels; all rows, without a copy, where all are valid."""
+        return self.rows if self.valid.all() else self.rows[self.valid]
+
+
+class Scratch:
+    """Buffers that one partition keeps from block to block, by name."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Array] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Hand out a buffer of this shape; its contents are whatever was left there."""
+        dtype = np.dtype(dtype)
+        needed = math.prod(shape) * dtype.itemsize
+        if name not in self._buffers or self._buffers[name].nbytes < needed:
+            self._buffers[name] = np.empty(needed, dtype=np.uint8)
+        return self._buffers[name][:needed].view(dtype).reshape(shape)
+
+
+def row_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Dtype of a block's rows: counts and float32 become float32, float64 and 64-bit integers float64."""
+    dtype = np.dtype(dtype)
+    return np.dtype(np.float64 if dtype.itemsize > np.dtype(np.float32).itemsize else np.float32)

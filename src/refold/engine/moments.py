@@ -1,0 +1,221 @@
+"""Count, mean, variance and scatter of all valid pixels, in one sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from refold.engine.block import Block, Where
+
+Vector = npt.NDArray[np.float64]
+Weighting = Literal["poisson"] | None
+
+
+@dataclass
+class MomentsResult:
+    """Moments over the valid pixels of a cube; features in the C order of the signal dims.
+
+    Parameters
+    ----------
+    count : int
+        Valid pixels that were used.
+    mean, variance : numpy.ndarray
+        Shape (feature,); the variance divides by the count. Of the weighted rows, if they were weighted.
+    minimum, maximum : numpy.ndarray
+        Shape (feature,); of the rows as they are.
+    scatter : numpy.ndarray or None
+        Shape (feature, feature): sum of the outer products of centred (and weighted) rows.
+    total : numpy.ndarray
+        Shape (feature,): sum over pixels of the rows as they are.
+    n_pixels, n_invalid, n_empty : int
+        Pixels seen; those with something not finite; those left out because a weight could not be formed.
+    n_not_finite : numpy.ndarray
+        Shape (feature,): in how many pixels each feature is not finite.
+    weighting : str or None
+        As asked for.
+    """
+
+    count: int
+    mean: Vector
+    variance: Vector
+    minimum: Vector
+    maximum: Vector
+    scatter: Vector | None
+    total: Vector
+    n_pixels: int
+    n_invalid: int
+    n_empty: int
+    n_not_finite: npt.NDArray[np.int64]
+    weighting: Weighting = None
+
+
+@dataclass
+class _State:
+    """Sums about a provisional mean: the mean of the first valid block of the partition."""
+
+    n_pixels: int = 0
+    n_invalid: int = 0
+    n_empty: int = 0
+    count: int = 0
+    shift: Vector | None = None
+    mean: Any = None  # about the shift, until the state is closed
+    square: Any = None
+    low: Any = None
+    high: Any = None
+    total: Any = None
+    scatter: Any = None
+    not_finite: Any = None
+
+
+class Moments:
+    """Visitor: count, mean, variance, extremes and, if asked for, the scatter matrix of the valid pixels.
+
+    Parameters
+    ----------
+    scatter : bool
+        Whether to form the features x features scatter matrix.
+    weighting : {"poisson"}, optional
+        Scale each row by the inverse root of its sum (Keenan and Kotula 2004, Surf. Interface Anal. 36, 203). Rows
+        that sum to nothing are left out.
+    n_features : int, optional
+        Features of the cube, so that the plan knows the size of a state.
+
+    Notes
+    -----
+    Partitions are joined by the pairwise update of Chan, Golub and LeVeque (1983), Am. Stat. 37, 242. Products are
+    formed in float32 about a provisional mean, and added up in float64.
+
+    Examples
+    --------
+    >>> import numpy as np, refold
+    >>> cube = refold.as_cube(np.array([[[1.0, 2.0], [3.0, 6.0]]]), signal="energy")
+    >>> (moments,) = refold.sweep(cube, Moments(scatter=True))
+    >>> moments.count, moments.mean.tolist(), moments.scatter.tolist()
+    (2, [2.0, 4.0], [[2.0, 4.0], [4.0, 8.0]])
+    """
+
+    def __init__(self, *, scatter: bool = False, weighting: Weighting = None, n_features: int | None = None) -> None:
+        self.scatter = scatter
+        self.weighting: Weighting = weighting
+        self.n_features = n_features
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one state, with the float32 product that is added to it."""
+        features = self.n_features or 0
+        return 8 * features * 6 + (12 * features * features if self.scatter else 0)
+
+    def start(self) -> _State:
+        """Nothing seen yet."""
+        return _State()
+
+    def visit(self, state: _State, block: Block, where: Where) -> None:
+        """Add a block's rows."""
+        from refold.engine.kernels import add_moments  # numba takes half a second to import  # noqa: PLC0415
+
+        rows, used = block.rows, block.valid
+        if state.not_finite is None:
+            features = rows.shape[1]
+            state.mean, state.square, state.total = np.zeros((3, features))
+            state.low, state.high = np.full(features, np.inf), np.full(features, -np.inf)
+            state.not_finite = np.zeros(features, dtype=np.int64)
+        state.n_pixels += rows.shape[0]
+        if not used.all():
+            state.n_invalid += int((~used).sum())
+            state.not_finite += (~np.isfinite(rows[~used])).sum(axis=0)
+        scale = None
+        if self.weighting == "poisson":
+            scale, filled = _poisson_scale(rows, used)
+            state.n_empty += int((used & ~filled).sum())
+            used = filled
+        if not used.any():
+            return
+        self._add(state, rows, used, scale, add_moments)
+
+    def _add(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: Any, kernel: Any) -> None:
+        if scale is not None:
+            plain = rows[used]
+            state.total += plain.sum(axis=0, dtype=np.float64)
+            state.low, state.high = np.minimum(state.low, plain.min(axis=0)), np.maximum(state.high, plain.max(axis=0))
+            rows, used = plain * scale[used, None], np.ones(len(plain), dtype=bool)
+        if state.shift is None:
+            state.shift = rows[used].mean(axis=0, dtype=np.float64).astype(rows.dtype).astype(np.float64)
+        low, high = (np.empty_like(state.low), np.empty_like(state.high)) if scale is not None else (state.low, state.high)
+        kernel(rows, used, state.shift, state.mean, state.square, low, high)
+        state.count += int(used.sum())
+        if self.scatter:
+            centred = (rows if used.all() else rows[used]) - state.shift.astype(rows.dtype)
+            product = centred.T @ centred  # numpy sees the transpose and calls syrk: half the work
+            state.scatter = product.astype(np.float64) if state.scatter is None else np.add(state.scatter, product, out=state.scatter)
+
+    def _close(self, state: _State) -> _State:
+        """From sums about the shift to mean and sums about the mean."""
+        if state.shift is None:
+            return state
+        offset = state.mean / state.count
+        state.square -= state.count * offset**2
+        np.maximum(state.square, 0, out=state.square)
+        if state.scatter is not None:
+            state.scatter -= state.count * np.outer(offset, offset)
+        if self.weighting is None:
+            state.total = state.count * state.shift + state.mean
+        state.mean = state.shift + offset
+        state.shift = None
+        return state
+
+    def merge(self, one: _State, other: _State) -> _State:
+        """Join two partitions by the pairwise update."""
+        one, other = self._close(one), self._close(other)
+        if other.not_finite is None or one.not_finite is None:
+            return other if one.not_finite is None else one
+        one.n_pixels += other.n_pixels
+        one.n_invalid += other.n_invalid
+        one.n_empty += other.n_empty
+        one.not_finite += other.not_finite
+        if other.count and one.count:
+            delta = other.mean - one.mean
+            share = one.count * other.count / (one.count + other.count)
+            one.square += other.square + share * delta**2
+            one.mean += delta * (other.count / (one.count + other.count))
+            if one.scatter is not None:
+                one.scatter += other.scatter
+                one.scatter += share * np.outer(delta, delta)
+        elif other.count:
+            one.mean, one.square, one.scatter = other.mean, other.square, other.scatter
+        one.count += other.count
+        one.total += other.total
+        one.low, one.high = np.minimum(one.low, other.low), np.maximum(one.high, other.high)
+        return one
+
+    def finish(self, state: _State) -> MomentsResult:
+        """Mean and variance from the sums; without a valid pixel they are NaN."""
+        state = self._close(state)
+        some = state.count > 0
+        nothing = np.full_like(state.low, np.nan)
+        return MomentsResult(
+            count=state.count,
+            mean=state.mean if some else nothing,
+            variance=state.square / state.count if some else nothing,
+            minimum=state.low if some else nothing,
+            maximum=state.high if some else nothing,
+            scatter=state.scatter,
+            total=state.total,
+            n_pixels=state.n_pixels,
+            n_invalid=state.n_invalid,
+            n_empty=state.n_empty,
+            n_not_finite=state.not_finite,
+            weighting=self.weighting,
+        )
+
+
+def _poisson_scale(rows: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Inverse root of each row's sum, and which rows have one."""
+    with np.errstate(invalid="ignore"):
+        sums = rows.sum(axis=1, dtype=np.float64)
+        filled = valid & (sums > 0)
+    scale = np.zeros(len(rows), dtype=rows.dtype)
+    scale[filled] = 1 / np.sqrt(sums[filled])
+    return scale, filled

@@ -1,0 +1,94 @@
+"""A writer is a visitor: it writes the region of its block, and no two blocks touch one chunk of the target."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from refold.engine.block import Block, Where
+from refold.errors import DiskFullError, ParameterError
+
+Compute = Callable[[Block, Where], Any]
+
+
+def _as_it_is(block: Block, where: Where) -> npt.NDArray[Any]:
+    return block.data
+
+
+class ZarrWriter:
+    """Visitor: writes each block, or what is computed from it, into Zarr arrays.
+
+    Parameters
+    ----------
+    targets : zarr.Array or mapping of str to zarr.Array
+        Where to write; navigation dims first, of the cube's navigation shape. Their chunks must be such that no two
+        blocks touch one: `Grid.target_chunks` gives them.
+    compute : callable, optional
+        ``compute(block, where)`` gives an array, or a mapping of arrays for several targets, each of shape
+        (*navigation of the block, ...). By default the block's own values.
+
+    Examples
+    --------
+    >>> import numpy as np, refold, zarr
+    >>> target = zarr.create_array({}, shape=(4, 3, 2), chunks=(2, 3, 2), dtype="f8")
+    >>> cube = refold.as_cube(np.arange(24.0).reshape(4, 3, 2), signal="energy")
+    >>> refold.sweep(cube, ZarrWriter(target))
+    (None,)
+    >>> bool((target[:] == cube.values).all())
+    True
+    """
+
+    def __init__(self, targets: zarr.Array[Any] | Mapping[str, zarr.Array[Any]], compute: Compute = _as_it_is) -> None:
+        self.targets = dict(targets) if isinstance(targets, Mapping) else {"": targets}
+        self.compute = compute
+
+    def start(self) -> None:
+        """A writer keeps nothing."""
+
+    def visit(self, state: None, block: Block, where: Where) -> None:
+        """Write a block's region."""
+        values = self.compute(block, where)
+        if not isinstance(values, Mapping):
+            values = {next(iter(self.targets)): values}
+        for name, target in self.targets.items():
+            _check_aligned(name, target, where)
+            value = np.asarray(values[name])
+            if value.shape != where.shape + target.shape[len(where.shape) :]:
+                raise ParameterError(
+                    f"a block of {name or 'values'} of shape {value.shape}",
+                    f"{where.shape + target.shape[len(where.shape) :]}",
+                    "let compute return what the target holds for each pixel",
+                )
+            try:
+                target[where.slices] = value
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise DiskFullError(
+                        f"a full disk while writing {name or 'a block'} at {where.slices}",
+                        "room for the run; refold plan says how much",
+                        "free some, or choose another place, and start the run again: it goes on where it stopped",
+                    ) from error
+                raise
+
+    def merge(self, one: None, other: None) -> None:
+        """Nothing to join."""
+
+    def finish(self, state: None) -> None:
+        """Everything is written."""
+
+
+def _check_aligned(name: str, target: zarr.Array[Any], where: Where) -> None:
+    """Two blocks that wrote to one chunk at once would lose what one of them wrote."""
+    sizes = target.shards or target.chunks
+    for part, size, chunk in zip(where.slices, where.grid, sizes, strict=False):
+        if part.start % chunk or (part.stop % chunk and part.stop != size):
+            raise ParameterError(
+                f"a block at {where.slices} for {name or 'a target'} with chunks {sizes}",
+                "chunks that no two blocks share",
+                "create the target with chunks=grid.target_chunks(…)",
+            )

@@ -1,0 +1,92 @@
+"""How much memory a run may use, and how it is shared out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from refold.errors import ParameterError
+
+_UNITS = {"": 1, "B": 1}
+for _power, _prefix in enumerate("KMGTP", start=1):
+    _UNITS |= {_prefix: 1000**_power, f"{_prefix}B": 1000**_power, f"{_prefix}IB": 1024**_power}
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read a size such as ``2GB``, ``512 MiB`` or ``1e9``.
+
+    Parameters
+    ----------
+    text : str or int
+        A number with an optional unit; ``GB`` is 10^9 bytes, ``GiB`` 2^30.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    ParameterError
+        If it is no positive size.
+
+    Examples
+    --------
+    >>> parse_bytes("2GB"), parse_bytes("512 MiB")
+    (2000000000, 536870912)
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
+    unit = match.group(2).upper() if match else None
+    try:
+        size = int(float(match.group(1)) * _UNITS[unit or ""]) if match else 0
+    except (KeyError, ValueError):
+        size = 0
+    if size <= 0:
+        raise ParameterError(f"a size of {text!r}", "a positive number of bytes with a unit", "write it as in 2GB or 512MiB")
+    return size
+
+
+def format_bytes(size: float) -> str:
+    """Write a size for people, with three figures.
+
+    Examples
+    --------
+    >>> format_bytes(2_147_483_648), format_bytes(950)
+    ('2.15 GB', '950 B')
+    """
+    if size < _UNITS["K"]:
+        return f"{size:.0f} B"
+    power = min(5, (len(str(int(size))) - 1) // 3)
+    return f"{size / 1000**power:.3g} {'KMGTP'[power - 1]}B"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Memory of a run and the workers that share it.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes that the run may use for data: blocks, states of visitors, landmarks.
+    workers : int
+        Partitions in flight at once.
+
+    Examples
+    --------
+    >>> Budget(memory=1_000_000_000, workers=2).block_bytes(state_bytes=0)
+    250000000
+    """
+
+    memory: int
+    workers: int = 1
+
+    def block_bytes(self, state_bytes: int) -> int:
+        """Bytes that one block may cost: half of what the states leave; the rest is for the allocator and the merge."""
+        return max(0, (self.memory - state_bytes) // (2 * self.workers))
+
+    def max_partitions(self, state_bytes: int) -> int:
+        """Partitions such that their states, were they all alive at once, would take half of the memory at most.
+
+        It does not depend on the number of workers, so that a result does not either.
+        """
+        return max(1, min(64, self.memory // (2 * state_bytes) if state_bytes else 64))
