@@ -1,0 +1,51 @@
+"""Fixtures that every room uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The first example of a law compiles numba kernels, or starts threads: no deadline. The same examples every time in CI.
+settings.register_profile(
+    "refold", deadline=None, max_examples=20, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("refold"), derandomize=True)
+settings.register_profile("thorough", settings.get_profile("refold"), max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "refold"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded scans: $REFOLD_SHARED_DATA, or shared/data beside the checkout; skips without it."""
+    folder = Path(os.environ.get("REFOLD_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no recorded scans: {folder} does not exist; set REFOLD_SHARED_DATA to the folder that holds them")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked gpu where no GPU answers."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    why = _why_no_gpu()
+    if why:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _why_no_gpu() -> str | None:
+    try:
+        import cupy
+    except ImportError:
+        return "cupy is not installed: pip install 'refold[gpu]'"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"no GPU: {error}"
+    return None if count else "no GPU"
