@@ -1,0 +1,7 @@
+"""The run: one Zarr v3 store that holds every stage's result, its recipe and its provenance."""
+
+from refold.store.fingerprint import identify, stage_fingerprint, versions
+from refold.store.reading import open_run
+from refold.store.run import RunStore, StageRecord
+
+__all__ = ["RunStore", "StageRecord", "identify", "open_run", "stage_fingerprint", "versions"]

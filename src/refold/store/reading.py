@@ -1,0 +1,62 @@
+"""Open a run as one Dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import xarray as xr
+
+from refold.store.run import RunStore
+
+# Where each stage leaves what readers want, in the order in which a name is looked for.
+_GROUPS = {"labels": "", "statistics": "", "reduce": "reduce", "embed": "embed", "cluster": "cluster"}
+
+
+def open_run(path: str | Path) -> xr.Dataset:
+    """Open a run: every result of its finished stages, lazily, on the scan's own grid and coordinates.
+
+    Parameters
+    ----------
+    path : path-like
+        The run's store.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``labels``, ``probability``, ``scores``, ... as declared in `refold.cube.VARIABLES`. Results that were found on a
+        coarser navigation grid are given to every pixel by coordinate. The attributes hold ``recipe`` (TOML) and
+        ``source``, ``stages``, ``plan``, ``versions`` (JSON).
+
+    Raises
+    ------
+    StoreError
+        If there is no run.
+
+    Examples
+    --------
+    >>> import refold
+    >>> refold.open_run("scan.run.zarr").labels.plot()  # doctest: +SKIP
+    """
+    store = RunStore.open(path)
+    note = store.note
+    finished = [(stage, group) for stage, group in _GROUPS.items() if stage in note["stages"]]
+    whole = xr.Dataset()
+    for group in dict.fromkeys(group for _, group in finished):
+        part = store.read(group)
+        if not whole.coords:
+            whole = part
+            continue
+        new = part.drop_vars([name for name in part.data_vars if name in whole])
+        whole = whole.merge(_on_grid(new, whole), compat="override", join="outer")
+    whole.attrs = {
+        "recipe": note.get("recipe", ""),
+        **{name: json.dumps(note.get(name, {})) for name in ("source", "stages", "plan", "versions", "measured")},
+    }
+    return whole
+
+
+def _on_grid(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
+    """Bring results of a coarser navigation grid to that of the answer."""
+    coarser = [dim for dim in part.dims if dim in whole.sizes and part.sizes[dim] != whole.sizes[dim]]
+    return part.sel({dim: whole[dim] for dim in coarser}, method="nearest").assign_coords({d: whole[d] for d in coarser}) if coarser else part
