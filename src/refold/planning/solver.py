@@ -1,0 +1,130 @@
+"""Which way to principal components costs least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Name = Literal["scatter", "subspace", "incremental"]
+
+_SWEEPS = 4  # that subspace iteration takes, as a rule
+_READING = 150  # products in float32 that take as long as reading and converting one value
+_MANY = 1000  # features below which the scatter matrix costs little whatever else it is compared with
+
+
+@dataclass(frozen=True)
+class SolverChoice:
+    """A way to principal components, and what it will cost.
+
+    Parameters
+    ----------
+    name : {"scatter", "subspace", "incremental"}
+        The solver.
+    sweeps : int
+        Sweeps that it is expected to make.
+    state_bytes : int
+        Bytes of one partition's state.
+    flops : int
+        Floating point operations in all sweeps.
+    width : int
+        Columns of the subspace; 0 for the scatter matrix.
+    """
+
+    name: Name
+    sweeps: int
+    state_bytes: int
+    flops: int
+    width: int = 0
+
+
+def subspace_width(n_components: int, n_pixels: int, n_features: int, oversampling: int | None = None) -> int:
+    """Columns of a subspace in which so many components are sought.
+
+    Examples
+    --------
+    >>> subspace_width(20, 65_536, 4_096), subspace_width(20, 65_536, 4_096, oversampling=10)
+    (60, 30)
+    """
+    extra = max(20, min(2 * n_components, 40)) if oversampling is None else oversampling
+    return min(n_components + extra, n_pixels, n_features)
+
+
+def cost_of(
+    name: Name, n_pixels: int, n_features: int, n_components: int, oversampling: int | None = None
+) -> SolverChoice:
+    """What a solver will cost.
+
+    Parameters
+    ----------
+    name : {"scatter", "subspace", "incremental"}
+        The solver.
+    n_pixels, n_features, n_components : int
+        Sizes.
+    oversampling : int, optional
+        Columns beyond the components.
+
+    Returns
+    -------
+    SolverChoice
+        Its sweeps, bytes and operations.
+
+    Examples
+    --------
+    >>> cost_of("scatter", 65_536, 4_096, 20).flops
+    1099511627776
+    """
+    values = n_pixels * n_features
+    if name == "scatter":
+        # float64 sums, and the float32 product that is added to them
+        return SolverChoice("scatter", 1, 12 * n_features**2 + 48 * n_features, values * n_features)
+    width = subspace_width(n_components, n_pixels, n_features, oversampling)
+    if name == "incremental":
+        return SolverChoice("incremental", 1, 8 * 3 * n_features * width, 12 * values * width, width)
+    return SolverChoice("subspace", _SWEEPS, 12 * n_features * (width + 2), _SWEEPS * 4 * values * width, width)
+
+
+def choose_solver(
+    n_pixels: int,
+    n_features: int,
+    n_components: int,
+    memory_bytes: int,
+    in_flight: int,
+    *,
+    share: bool = False,
+    oversampling: int | None = None,
+) -> SolverChoice:
+    """Choose between the scatter matrix and subspace iteration.
+
+    Parameters
+    ----------
+    n_pixels, n_features, n_components : int
+        Sizes.
+    memory_bytes : int
+        What all states may take together.
+    in_flight : int
+        States alive at once: partitions in flight, and one more for the merge.
+    share : bool
+        Whether a share of the variance is asked for, so that the number of components is not known beforehand.
+    oversampling : int, optional
+        Columns of the subspace beyond the components.
+
+    Returns
+    -------
+    SolverChoice
+        The scatter matrix where it fits in memory and is the cheaper one (or the number of components is not known);
+        else subspace iteration.
+
+    Examples
+    --------
+    >>> choose_solver(65_536, 256, 20, 10**9, 3).name, choose_solver(65_536, 4_096, 20, 10**9, 3).name
+    ('scatter', 'subspace')
+    """
+    scatter = cost_of("scatter", n_pixels, n_features, n_components, oversampling)
+    subspace = cost_of("subspace", n_pixels, n_features, n_components, oversampling)
+    # Merging and solving hold one matrix more in float64.
+    fits = scatter.state_bytes * in_flight + 8 * n_features**2 <= memory_bytes
+    values = n_pixels * n_features
+    cheap = scatter.flops + _READING * values <= subspace.flops + _READING * values * subspace.sweeps
+    if fits and (share or cheap or n_features <= _MANY):
+        return scatter
+    return subspace

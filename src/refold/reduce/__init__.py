@@ -1,0 +1,5 @@
+"""Fewer numbers for each pixel that still say what it is."""
+
+from refold.reduce.pca import PCA
+
+__all__ = ["PCA"]
