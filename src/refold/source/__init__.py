@@ -1,0 +1,6 @@
+"""Ways in: `open` any scan lazily, in any format, and `info` on what a file holds."""
+
+from refold.source.opening import info, open
+from refold.source.signals import SignalInfo
+
+__all__ = ["SignalInfo", "info", "open"]

@@ -1,0 +1,97 @@
+"""HyperSpy's own layout, as Zarr (`.zspy`) or HDF5 (`.hspy`, `.hdf5`): one group per signal under `Experiments`.
+
+Both libraries' groups look alike, so one reader serves both. It is our own because RosettaSciIO's `.zspy` reader wants
+an old zarr, and its lazy `.hspy` arrays hold open files, which do not travel to other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from refold.source.axes import Axis, FileAxis, mend_axes, plain_axes
+from refold.source.metadata import keep_metadata
+
+# Branches of the metadata that hold fit results and histories, and would be many requests on an object store.
+_SKIPPED = frozenset({"FileIO", "_HyperSpy", "Noise_properties", "Markers", "Stacking_history", "Peaks"})
+_OLD_METADATA = "mapped_parameters"
+_DEEPEST = 6
+_LONGEST = 64
+
+
+def is_experiments(root: Any) -> bool:
+    """Whether a group is the root of a file in HyperSpy's layout."""
+    return "Experiments" in root
+
+
+def experiments(root: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and group of every signal that has data."""
+    group = root["Experiments"]
+    for name in sorted(group.keys()):
+        if hasattr(group[name], "keys") and "data" in group[name]:
+            yield str(name), group[name]
+
+
+def axes_and_attrs(group: Any, shape: tuple[int, ...]) -> tuple[tuple[Axis, ...], dict[str, Any]]:
+    """Read the axes and the metadata of one signal."""
+    key = next((key for key in ("metadata", _OLD_METADATA) if key in group), None)
+    tree = _tree(group[key]) if key is not None else {}
+    attrs = keep_metadata(tree)
+    if attrs.get("title") == "__unnamed__":
+        del attrs["title"]
+    if not all(f"axis-{at}" in group for at in range(len(shape))):
+        return plain_axes(shape), attrs
+    told = tree.get("Signal", {})
+    axes = [_file_axis(group[f"axis-{at}"], size) for at, size in enumerate(shape)]
+    return mend_axes(axes, str(told.get("signal_type") or ""), str(told.get("record_by") or "")), attrs
+
+
+def _file_axis(group: Any, size: int) -> FileAxis:
+    said = dict(group.attrs)
+    flag = said.get("navigate")
+    values = np.asarray(group["axis"][...]) if "axis" in group else said.get("axis")
+    return FileAxis(
+        size=size,
+        name=_text(said.get("name")),
+        scale=_number(said.get("scale")),
+        offset=_number(said.get("offset")),
+        units=_text(said.get("units")),
+        navigate=None if flag is None else bool(flag),
+        values=None if values is None else np.asarray(values),
+    )
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    return str(value) if isinstance(value, str) and value != "_None_" else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float | np.number) and not isinstance(value, bool) else None
+
+
+def _tree(group: Any, depth: int = 0) -> dict[str, Any]:
+    """Read a metadata group: attributes are values, sub-groups are branches, small arrays are lists."""
+    tree = {_key(key): value for key, value in dict(group.attrs).items() if not _is_none(value)}
+    for key in group.keys() if depth < _DEEPEST else ():
+        if key in _SKIPPED:
+            continue
+        item = group[key]
+        if hasattr(item, "keys"):
+            tree[_key(key)] = _tree(item, depth + 1)
+        elif item.ndim <= 1 and item.size <= _LONGEST:
+            tree[_key(key)] = np.asarray(item[...])
+    return tree
+
+
+def _is_none(value: object) -> bool:
+    return isinstance(value, str) and value == "_None_"
+
+
+def _key(key: str) -> str:
+    for prefix in ("_list_", "_tuple_", "_datetime_"):
+        key = key.removeprefix(prefix)
+    return key

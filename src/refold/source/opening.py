@@ -1,0 +1,126 @@
+"""`open` and `info`: one door for every format. What a path *is* decides who reads it; its suffix only after that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+from numpy.typing import DTypeLike
+
+from refold.errors import ParameterError
+from refold.source.finding import signals_of, where_of
+from refold.source.signals import SignalInfo, choose
+
+
+def open(
+    path: str | os.PathLike[str] | Any,
+    signal: str | None = None,
+    *,
+    shape: Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    offset: int = 0,
+    signal_dims: str | Sequence[str] | None = None,
+    reader: str | None = None,
+    chunks: Mapping[str, int] | None = None,
+) -> xr.DataArray:
+    """Open a scan lazily, in any format: nothing of its signal is read before it is computed.
+
+    Parameters
+    ----------
+    path : str, path, Zarr store, zarr.Array or zarr.Group
+        File, directory or URL; URLs must lead to a Zarr store. A path may go on inside a Zarr store.
+    signal : str, optional
+        Which signal, in a file that holds several; `info` lists them. By default the largest that has both
+        navigation and signal dims.
+    shape, dtype : optional
+        Shape (navigation first) and dtype of raw binary.
+    offset : int
+        Bytes of header before raw binary.
+    signal_dims : str or sequence of str, optional
+        Which dims are signal, where the file does not say or is wrong. Names that no dim has yet rename the last ones.
+    reader : str, optional
+        Name of a RosettaSciIO reader, such as ``"EMPAD"``, where the file's suffix leaves a doubt.
+    chunks : mapping of str to int, optional
+        Block sizes along some dims, in multiples of what is stored.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dask-backed; navigation dims first; on each dim's coordinate a ``role``, and ``units`` where they are known.
+        Metadata worth keeping are attributes.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is nothing at the path.
+    UnknownFormatError
+        If nobody can read it.
+    ParameterError
+        If the signal named is not there, or none is named and two would do.
+    MissingDependencyError
+        If its reader needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp(), "scan.npy")
+    >>> np.save(path, np.zeros((3, 4, 16, 16), dtype="uint16"))
+    >>> open(path).dims
+    ('y', 'x', 'ky', 'kx')
+    """
+    where = where_of(path)
+    found = signals_of(path, shape=shape, dtype=dtype, offset=offset, reader=reader)
+    chosen = choose(found, signal, where)
+    if signal_dims is not None:
+        chosen = chosen.with_signal_dims((signal_dims,) if isinstance(signal_dims, str) else tuple(signal_dims))
+    cube = chosen.to_cube(chunks)
+    cube.attrs.update(source=where, signal=chosen.name)
+    return cube
+
+
+def info(
+    path: str | os.PathLike[str] | Any,
+    *,
+    shape: Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    offset: int = 0,
+    reader: str | None = None,
+) -> list[SignalInfo]:
+    """List the signals of a file without reading them.
+
+    Parameters
+    ----------
+    path, shape, dtype, offset, reader
+        As for `open`.
+
+    Returns
+    -------
+    list of SignalInfo
+        In the order of the file; ``default`` marks the one that `open` takes.
+
+    Raises
+    ------
+    SourceNotFoundError, UnknownFormatError, MissingDependencyError
+        As for `open`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp(), "scan.npy")
+    >>> np.save(path, np.zeros((3, 4, 5)))
+    >>> [(signal.name, signal.dims, signal.bytes) for signal in info(path)]
+    [('scan', ('y', 'x', 'channel'), 480)]
+    """
+    found = signals_of(path, shape=shape, dtype=dtype, offset=offset, reader=reader)
+    try:
+        default = choose(found, None, where_of(path)).name
+    except ParameterError:  # two would do: none is the default
+        default = None
+    return [replace(signal.describe(), default=signal.name == default) for signal in found]
