@@ -1,0 +1,21 @@
+"""A run written down: its sections, checked, and TOML in and out."""
+
+from refold.recipe.document import STAGES, Recipe
+from refold.recipe.options import parse_factors, parse_number, parse_ranges
+from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
+
+__all__ = [
+    "STAGES",
+    "Backproject",
+    "Cluster",
+    "Embed",
+    "Landmarks",
+    "Prepare",
+    "Recipe",
+    "Reduce",
+    "Resources",
+    "Source",
+    "parse_factors",
+    "parse_number",
+    "parse_ranges",
+]

@@ -1,0 +1,235 @@
+"""The sections of a recipe: one for the source, one for each stage, and one for what it may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from refold.errors import ParameterError, RecipeError
+from refold.planning import parse_bytes
+from refold.recipe.checking import Section
+
+
+def _rule(default: Any, *, example: str | None = None, **rule: Any) -> Any:
+    """Declare a field with a default, what is allowed, and an example for its errors."""
+    rule = {**rule, **({"example": example} if example else {})}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=rule)
+    return field(default=default, metadata=rule)
+
+
+@dataclass(frozen=True)
+class Source(Section):
+    """Which scan, and what the file does not say of itself. See `refold.open`.
+
+    Parameters
+    ----------
+    path : str, optional
+        File, directory or URL.
+    signal : str, optional
+        Which signal, in a file that holds several.
+    signal_dims : tuple of str, optional
+        Which dims are signal, where the file does not say.
+    shape, dtype, offset : optional
+        Shape, dtype and bytes of header of raw binary.
+    reader : str, optional
+        RosettaSciIO reader, where the suffix leaves a doubt.
+    """
+
+    path: str | None = None
+    signal: str | None = None
+    signal_dims: tuple[str, ...] | None = _rule(None, example='["ky", "kx"]')
+    shape: tuple[int, ...] | None = _rule(None, example="[64, 64, 256, 256]")
+    dtype: str | None = _rule(None, example='"uint16"')
+    offset: int = _rule(0, least=0, example="0")
+    reader: str | None = _rule(None, example='"EMPAD"')
+
+
+@dataclass(frozen=True)
+class Prepare(Section):
+    """Lazy steps before anything is learnt, in this order. See `refold.rebin`, `refold.crop`, `refold.mask`.
+
+    Parameters
+    ----------
+    crop : dict of str to (float, float)
+        Range to keep of each dim, in its own units.
+    rebin : dict of str to int
+        Factor of each dim.
+    rebin_how : {"sum", "mean"}
+        What becomes of the values that are merged.
+    mask : dict
+        Part of the signal to leave out or keep, as the options of `refold.mask`.
+    clip : dict
+        ``min`` and ``max`` of the values.
+    log1p : bool
+        Take the logarithm of 1 + value.
+    normalise : str, optional
+        Scale each pixel, as `refold.normalise` does.
+    """
+
+    crop: dict[str, tuple[float, float]] = _rule({}, example="{ energy = [100, 900] }")
+    rebin: dict[str, int] = _rule({}, least=1, example="{ ky = 2, kx = 2 }")
+    rebin_how: str = _rule("sum", choices=("sum", "mean"))
+    mask: dict[str, Any] = _rule({}, example="{ circle = [0, 0, 5] }")
+    clip: dict[str, float] = _rule({}, example="{ min = 0, max = 1000 }")
+    log1p: bool = False
+    normalise: str | None = None
+
+
+@dataclass(frozen=True)
+class Reduce(Section):
+    """Principal components of the scan. See `refold.PCA`.
+
+    Parameters
+    ----------
+    method : {"pca"}
+        What reduces the features.
+    n_components : int or float
+        Number of components, or the fraction of variance that they explain together.
+    center : bool
+        Subtract the mean of each feature.
+    scaling : {"standard", "poisson"}, optional
+        Weighting of the features; none by default, or where ``"none"`` is given.
+    solver : {"auto", "scatter", "subspace", "incremental"}
+        How the components are found; by cost by default.
+    random_state : int
+        Seed.
+    """
+
+    method: str = _rule("pca", choices=("pca",))
+    n_components: int | float = _rule(20, fraction=True, example="20, or 0.99 of the variance")
+    center: bool = True
+    scaling: str | None = _rule(None, choices=("standard", "poisson"))
+    solver: str = _rule("auto", choices=("auto", "scatter", "subspace", "incremental"))
+    random_state: int = _rule(0, least=0)
+
+    def __post_init__(self) -> None:
+        """Check each field; a command line can only say that it wants no scaling by a word for it."""
+        if self.scaling == "none":
+            object.__setattr__(self, "scaling", None)
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class Landmarks(Section):
+    """Pixels on which the embedding and the clustering are fitted. See `refold.Landmarks`.
+
+    Parameters
+    ----------
+    n : int
+        How many; all pixels where there are no more than this.
+    random_state : int
+        Seed.
+    """
+
+    n: int = _rule(20_000, least=1, example="20000")
+    random_state: int = _rule(0, least=0)
+
+
+@dataclass(frozen=True)
+class Embed(Section):
+    """Latent space of the landmarks. See `refold.UMAP`.
+
+    Parameters
+    ----------
+    method : {"umap", "none"}
+        ``"none"`` clusters the scores themselves.
+    n_components : int
+        Dimensions of the latent space.
+    n_neighbors : int
+        Neighbours of each landmark in the graph.
+    min_dist : float
+        How tightly landmarks may be packed.
+    metric : str
+        Distance in the space of scores.
+    densmap : bool
+        Keep local densities as well.
+    random_state : int
+        Seed.
+    parameters : dict
+        Any other parameter of umap-learn, passed through.
+    """
+
+    method: str = _rule("umap", choices=("umap", "none"))
+    n_components: int = _rule(2, least=1, example="2")
+    n_neighbors: int = _rule(15, least=2, example="15")
+    min_dist: float = _rule(0.0, least=0, example="0.0")
+    metric: str = "euclidean"
+    densmap: bool = False
+    random_state: int = _rule(0, least=0)
+    parameters: dict[str, Any] = _rule({}, example="{ n_epochs = 500 }")
+
+
+@dataclass(frozen=True)
+class Cluster(Section):
+    """Clusters of the latent space. See `refold.HDBSCAN`.
+
+    Parameters
+    ----------
+    method : {"hdbscan"}
+        What finds the clusters.
+    min_cluster_size : int
+        Fewest landmarks that are a cluster.
+    min_samples : int
+        Neighbours that a dense landmark has; the higher, the more are noise.
+    cluster_selection_method : {"eom", "leaf"}
+        The most persistent clusters of the tree, or the finest.
+    cluster_selection_epsilon : float
+        Clusters closer than this are not split.
+    max_cluster_size : int, optional
+        Clusters larger than this are split.
+    allow_single_cluster : bool
+        Whether everything may be one cluster.
+    """
+
+    method: str = _rule("hdbscan", choices=("hdbscan",))
+    min_cluster_size: int = _rule(25, least=2, example="25")
+    min_samples: int = _rule(5, least=1, example="5")
+    cluster_selection_method: str = _rule("eom", choices=("eom", "leaf"))
+    cluster_selection_epsilon: float = _rule(0.0, least=0, example="0.0")
+    max_cluster_size: int | None = _rule(None, least=2, example="5000")
+    allow_single_cluster: bool = False
+
+
+@dataclass(frozen=True)
+class Backproject(Section):
+    """How landmarks' answers reach every pixel. See `refold.backproject`.
+
+    Parameters
+    ----------
+    neighbours : int
+        Landmarks that vote on a pixel.
+    """
+
+    neighbours: int = _rule(15, least=1, example="15")
+
+
+@dataclass(frozen=True)
+class Resources(Section):
+    """What a run may use. It changes nothing in the answer, and so is no part of any fingerprint.
+
+    Parameters
+    ----------
+    memory : str or int, optional
+        Limit such as ``"2GB"``; a quarter of what is free by default.
+    workers : int, optional
+        Threads or processes; one for each core by default.
+    """
+
+    memory: int | str | None = _rule(None, example='"2GB"')
+    workers: int | None = _rule(None, least=1, example="4")
+
+    def __post_init__(self) -> None:
+        """Check each field, and that the memory is a size."""
+        super().__post_init__()
+        if self.memory is None:
+            return
+        try:
+            parse_bytes(self.memory)
+        except ParameterError as error:
+            raise RecipeError(f"resources.memory = {self.memory!r}", error.wanted, error.remedy) from None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Limit in bytes, if there is one."""
+        return None if self.memory is None else parse_bytes(self.memory)
