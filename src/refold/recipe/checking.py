@@ -215,9 +215,21 @@ def check(section: str, field: Field[Any], hint: Any, value: Any) -> Any:
     items = value.values() if isinstance(value, dict) else (value,)
     if "least" in rule and any(item < rule["least"] for item in items):
         raise RecipeError(where, f"{rule['least']} or more", _example(section, field))
-    if "fraction" in rule and not (0 < value < 1 if isinstance(value, float) else value >= 1):
-        raise RecipeError(where, "1 or more, or a fraction between 0 and 1", _example(section, field))
+    _check_share(where, rule, value, _example(section, field))
     return value
+
+
+def _check_share(where: str, rule: Mapping[str, Any], value: Any, example: str) -> None:
+    """A number of things, or a share of them; a ``fraction`` is never the whole, a ``share`` may be."""
+    whole = "share" in rule
+    if not (whole or "fraction" in rule):
+        return
+    if isinstance(value, float):
+        fits = 0 < value <= 1 if whole else 0 < value < 1
+    else:
+        fits = value >= 1
+    if not fits:
+        raise RecipeError(where, "a whole number of 1 or more, or a fraction between 0 and 1", example)
 
 
 def _shown(value: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,13 +14,14 @@ from refold.recipe.checking import Section, nearest
 from refold.recipe.options import place
 from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
 
-# What each stage of a run depends on, besides everything that the stages before it do.
+# Which sections each stage of a run depends on, besides what the stages before it do.
 STAGES: dict[str, tuple[str, ...]] = {
     "features": ("source", "prepare"),
     "reduce": ("reduce",),
     "embed": ("landmarks", "embed"),
     "cluster": ("cluster",),
-    "backproject": ("backproject",),
+    "labels": ("backproject",),
+    "statistics": (),
 }
 # Where a file lies is no property of the scan: its identity is fingerprinted by the store, from the data.
 _NOT_FINGERPRINTED = {"source": {"path"}}
@@ -217,44 +216,51 @@ class Recipe:
                 tables[section][key] = item
         return type(self)(**tables)  # type: ignore[arg-type] # mappings are checked and become sections
 
-    def sections_until(self, stage: str) -> dict[str, dict[str, Any]]:
-        """All options that a stage's result depends on: its own, and those of the stages before it.
+    def section(self, name: str) -> dict[str, Any]:
+        """Options of a section as arguments for the model it is about.
 
         Parameters
         ----------
-        stage : {"features", "reduce", "embed", "cluster", "backproject"}
+        name : str
+            A section.
+
+        Returns
+        -------
+        dict
+            Every field but ``method``; ``parameters`` are unpacked.
+
+        Examples
+        --------
+        >>> Recipe(embed={"parameters": {"n_epochs": 50}}).section("embed")["n_epochs"]
+        50
+        """
+        if name not in _KINDS:
+            raise RecipeError(f"section {name!r}", f"one of {', '.join(_KINDS)}", nearest(name, _KINDS))
+        section = getattr(self, name)
+        options = {item.name: getattr(section, item.name) for item in fields(section) if item.name != "method"}
+        return {**options, **options.pop("parameters", {})}
+
+    def options(self, stage: str) -> dict[str, dict[str, Any]]:
+        """Options that a stage adds to those of the stages before it: what its fingerprint is made of.
+
+        Parameters
+        ----------
+        stage : {"features", "reduce", "embed", "cluster", "labels", "statistics"}
             A stage of a run.
 
         Returns
         -------
         dict
-            Section name to plain options; resources and the path of the source are left out.
+            Section name to plain options that JSON can hold; resources and the path of the source are in none.
 
         Examples
         --------
-        >>> sorted(Recipe().sections_until("reduce"))
-        ['prepare', 'reduce', 'source']
+        >>> Recipe().options("labels")
+        {'backproject': {'neighbours': 15}}
         """
         if stage not in STAGES:
             raise RecipeError(f"stage {stage!r}", f"one of {', '.join(STAGES)}", nearest(stage, STAGES))
-        names: list[str] = []
-        for each, sections in STAGES.items():
-            names += sections
-            if each == stage:
-                break
-        return {name: self._fingerprinted(name) for name in names}
-
-    def fingerprint(self, stage: str) -> str:
-        """Hash of all options that a stage's result depends on.
-
-        Examples
-        --------
-        >>> one, other = Recipe(), Recipe(embed={"min_dist": 0.1}, resources={"workers": 2})
-        >>> [one.fingerprint(stage) == other.fingerprint(stage) for stage in ("reduce", "embed", "cluster")]
-        [True, False, False]
-        """
-        text = json.dumps(self.sections_until(stage), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return {name: self._fingerprinted(name) for name in STAGES[stage]}
 
     def _fingerprinted(self, name: str) -> dict[str, Any]:
         left_out = _NOT_FINGERPRINTED.get(name, set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +93,12 @@ class Reduce(Section):
         Weighting of the features; none by default, or where ``"none"`` is given.
     solver : {"auto", "scatter", "subspace", "incremental"}
         How the components are found; by cost by default.
+    oversampling : int, optional
+        Directions that the subspace solver carries beyond the components.
+    tol : float
+        Angle between iterates at which the subspace solver stops.
+    max_sweeps : int
+        Sweeps after which the subspace solver stops anyway.
     random_state : int
         Seed.
     """
@@ -101,6 +108,9 @@ class Reduce(Section):
     center: bool = True
     scaling: str | None = _rule(None, choices=("standard", "poisson"))
     solver: str = _rule("auto", choices=("auto", "scatter", "subspace", "incremental"))
+    oversampling: int | None = _rule(None, least=1, example="10")
+    tol: float = _rule(1e-3, least=0, example="1e-3")
+    max_sweeps: int = _rule(12, least=1, example="12")
     random_state: int = _rule(0, least=0)
 
     def __post_init__(self) -> None:
@@ -116,14 +126,25 @@ class Landmarks(Section):
 
     Parameters
     ----------
-    n : int
-        How many; all pixels where there are no more than this.
+    n : int or float
+        How many, or a share of the pixels; all pixels where there are no more than this.
     random_state : int
         Seed.
     """
 
-    n: int = _rule(20_000, least=1, example="20000")
+    n: int | float = _rule(20_000, share=True, example="20000, or 0.1 of the pixels")
     random_state: int = _rule(0, least=0)
+
+    def count(self, n_pixels: int) -> int:
+        """Landmarks that a scan of so many pixels will have.
+
+        Examples
+        --------
+        >>> Landmarks(n=0.1).count(5000), Landmarks(n=800).count(500)
+        (500, 500)
+        """
+        wanted = math.ceil(self.n * n_pixels) if isinstance(self.n, float) else self.n
+        return min(wanted, n_pixels)
 
 
 @dataclass(frozen=True)
@@ -214,10 +235,14 @@ class Resources(Section):
         Limit such as ``"2GB"``; a quarter of what is free by default.
     workers : int, optional
         Threads or processes; one for each core by default.
+    features : bool, optional
+        Whether the prepared scan is written, to be read by the sweeps that follow instead of the raw one; by default
+        where it is prepared at all.
     """
 
     memory: int | str | None = _rule(None, example='"2GB"')
     workers: int | None = _rule(None, least=1, example="4")
+    features: bool | None = None
 
     def __post_init__(self) -> None:
         """Check each field, and that the memory is a size."""
