@@ -105,22 +105,27 @@ def conform(name: str, array: xr.DataArray) -> xr.DataArray:
         raise VariableError(f"a variable {name!r}", f"one of {sorted(VARIABLES)}", "declare it in cube/variables.py")
     declared = VARIABLES[name]
     if array.dtype != np.dtype(declared.dtype):
-        raise VariableError(f"{name} of dtype {array.dtype}", declared.dtype, "convert it where it is made, knowing what is lost")
-    pattern = tuple(_role_pattern(array))
+        raise VariableError(
+            f"{name} of dtype {array.dtype}", declared.dtype, "convert it where it is made, knowing what is lost"
+        )
+    pattern = tuple(_role_pattern(array, declared.dims))
     if pattern != declared.dims:
-        raise VariableError(f"{name} with dims {array.dims}, that is {pattern}", str(declared.dims), "name and order its dims so")
+        raise VariableError(
+            f"{name} with dims {array.dims}, that is {pattern}", str(declared.dims), "name and order its dims so"
+        )
     result = array.copy(deep=False).rename(name)
     result.attrs = {"units": declared.units, "long_name": declared.meaning}
+    result.encoding = {}  # the chunks and fill value of what it was computed from
     return result
 
 
-def _role_pattern(array: xr.DataArray) -> list[str]:
+def _role_pattern(array: xr.DataArray, declared: tuple[str, ...]) -> list[str]:
     """The dims of an array with runs of navigation and of signal dims folded into one word each."""
     pattern: list[str] = []
     for dim in map(str, array.dims):
         role = array.coords[dim].attrs.get(ROLE) if dim in array.coords else None
-        declared_dim = dim in {"component", "cluster", "latent", "landmark"}
-        word = dim if declared_dim or role is None else f"*{role}"
+        # A dim goes by its name where the variable has it by name: scores are a cube too, with `component` as its signal.
+        word = dim if dim in declared or role is None else f"*{role}"
         if not (pattern and word.startswith("*") and pattern[-1] == word):
             pattern.append(word)
     return pattern

@@ -1,0 +1,76 @@
+"""The backend that is always there: exact tiled neighbours, umap-learn, hdbscan."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refold.backends.protocol import Density, NeighbourIndex
+
+
+@dataclass(frozen=True, slots=True)
+class CpuBackend:
+    """Run on the CPU.
+
+    Parameters
+    ----------
+    reason : str
+        Why it was chosen.
+    """
+
+    reason: str = "asked for"
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        return "cpu"
+
+    def neighbours(self, rows: npt.NDArray[np.float32]) -> NeighbourIndex:
+        """Build the exact index of `refold.backends.nearest`."""
+        from refold.backends.nearest import TiledIndex
+
+        return TiledIndex(rows)
+
+    def umap(self, rows: npt.NDArray[np.float32], parameters: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+        """Fit umap-learn; Euclidean neighbours come from our exact index instead of its approximate one."""
+        import umap
+
+        wanted = dict(parameters)
+        with warnings.catch_warnings():
+            # A fixed seed turns umap-learn's threads off, which is what was asked for.
+            warnings.filterwarnings("ignore", "n_jobs value .* overridden", UserWarning)
+            # Its `transform` of new rows is not used: pixels are refolded by their nearest landmarks.
+            warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
+            warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
+            # Spectral starts of tiny graphs fall back to denser solvers, and say so.
+            warnings.filterwarnings("ignore", "Spectral initialisation failed", UserWarning)
+            if wanted.get("metric", "euclidean") == "euclidean" and "precomputed_knn" not in wanted:
+                wanted["precomputed_knn"] = self._knn(rows, int(wanted["n_neighbors"]))
+            embedding = umap.UMAP(**wanted).fit_transform(rows)
+        return np.ascontiguousarray(embedding, dtype=np.float32)
+
+    def _knn(
+        self, rows: npt.NDArray[np.float32], k: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], None]:
+        """The k nearest rows of each row, itself first, in the types that umap-learn's own search gives."""
+        indices, distances = self.neighbours(rows).query(rows, k, workers=-1)
+        return indices.astype(np.int32), distances.astype(np.float32), None
+
+    def hdbscan(self, rows: npt.NDArray[np.floating[Any]], parameters: Mapping[str, Any]) -> Density:
+        """Fit the hdbscan package; soft membership is read off its tree by `refold.backends.soft`."""
+        import hdbscan
+
+        from refold.backends.soft import CondensedTree, soft_membership
+
+        points = np.ascontiguousarray(rows, dtype=np.float64)
+        # One job: its others are processes, whose start costs more than what they do.
+        model = hdbscan.HDBSCAN(**{"core_dist_n_jobs": 1, **parameters}).fit(points)
+        labels = np.asarray(model.labels_)
+        tree = CondensedTree(model.condensed_tree_.to_numpy(), points.shape[0])
+        membership = soft_membership(points, tree, labels, int(labels.max()) + 1)
+        return Density(labels, model.probabilities_, membership)

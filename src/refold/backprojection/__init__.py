@@ -1,0 +1,9 @@
+"""Refolding: the landmarks' answer on every pixel, on the full grid, and what the clusters look like."""
+
+from __future__ import annotations
+
+from refold.backprojection.fullgrid import to_full_grid
+from refold.backprojection.refolding import Refolder, backproject
+from refold.backprojection.statistics import cluster_statistics
+
+__all__ = ["Refolder", "backproject", "cluster_statistics", "to_full_grid"]

@@ -1,0 +1,206 @@
+"""Landmarks: the pixels on which the embedding and the clustering are fitted."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from sklearn.base import BaseEstimator
+
+from refold.cube import check_cube, n_features, n_pixels
+from refold.embed.drawing import CellDraw, Drawn, Outskirts
+from refold.embed.seeding import Singles, index_of, seed_cells
+from refold.engine import Block, Sample, SampleResult, Where, sweep
+from refold.errors import DataError, ParameterError
+
+_CELL_SHARE = 96  # landmarks for each cell: half of them by level, so about 48 of any small cell are kept
+_MOST_CELLS = 256
+_FEWEST_CELLS = 32
+_SEEDING_ROWS = 20_000  # rows that the cells are found from
+
+
+class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """All valid pixels while they fit, else a weighted sample that keeps rare phases.
+
+    Parameters
+    ----------
+    n : int or float
+        Pixels to keep at most; a float in (0, 1] is a share of the valid pixels.
+    random_state : int
+        Seed. The draw depends on it and the scores alone, not on chunks, threads or processes.
+
+    Attributes
+    ----------
+    pixels_ : ndarray of int64, shape (landmarks,)
+        Flat indices on the navigation grid, ascending.
+    rows_ : ndarray of float32, shape (landmarks, component)
+        Their scores.
+    weights_ : ndarray of float64, shape (landmarks,)
+        How many pixels each stands for; they add up to the valid pixels.
+    n_valid_ : int
+        Valid pixels of the scan.
+
+    Notes
+    -----
+    One sweep where all pixels fit. Else three: a uniform sample gives cells for the body of the data; a second sweep
+    samples what lies far outside them, and cells are placed there too; a third counts every cell and draws from it.
+    Half of the landmarks are shared out by size, the other half raise all cells to a common level, as water fills a
+    basin, so that a cell of fifty pixels is kept whole. ``docs/design/landmarks.md`` has the reasons and the figures.
+
+    Examples
+    --------
+    >>> import numpy as np, refold
+    >>> scores = refold.as_cube(np.random.default_rng(0).normal(size=(8, 9, 3)), signal="component")
+    >>> marks = Landmarks(n=20).fit(scores)
+    >>> marks.rows_.shape, marks.weights_.sum()
+    ((20, 3), 72.0)
+    """
+
+    def __init__(self, n: int | float = 20_000, *, random_state: int = 0) -> None:
+        self.n = n
+        self.random_state = random_state
+
+    def fit(self, scores: xr.DataArray, y: object = None) -> Self:
+        """Choose landmarks.
+
+        Parameters
+        ----------
+        scores : xarray.DataArray
+            A cube (*navigation, component), lazy or not. Pixels with a score that is not finite are left out.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        Landmarks
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If no pixel is valid.
+        ParameterError
+            If ``n`` is neither a number of pixels nor a share.
+        """
+        cube = check_cube(scores)
+        most = self._most(n_pixels(cube))
+        sample, n_valid = sweep(cube, Sample(most, self.random_state, n_features=n_features(cube)), _Count())
+        if n_valid == 0:
+            raise DataError("no pixel with finite scores", "at least one", "look at the residual map and the mask")
+        n = min(self._most(n_valid), n_valid)
+        self.n_valid_ = int(n_valid)
+        if n == n_valid:
+            self._remember(sample.pixels, sample.rows, np.ones(n))
+            return self
+        drawn, weights = self._draw(cube, sample, n)
+        self._remember(drawn.pixels, drawn.rows, weights)
+        return self
+
+    def _most(self, available: int) -> int:
+        """Landmarks wanted of so many pixels."""
+        if isinstance(self.n, Integral) and not isinstance(self.n, bool) and int(self.n) >= 1:
+            return min(int(self.n), available)
+        if isinstance(self.n, Real) and not isinstance(self.n, Integral) and 0 < float(self.n) <= 1:
+            return max(1, math.ceil(float(self.n) * available))
+        raise ParameterError(
+            f"n={self.n!r}", "a number of pixels, or a share above 0 and up to 1", "try n=20_000, or n=0.1"
+        )
+
+    def _remember(
+        self, pixels: npt.NDArray[np.int64], rows: npt.NDArray[Any], weights: npt.NDArray[np.float64]
+    ) -> None:
+        self.pixels_, self.weights_ = pixels, weights
+        self.rows_ = np.ascontiguousarray(rows, dtype=np.float32)
+
+    def _draw(self, cube: xr.DataArray, sample: SampleResult, n: int) -> tuple[Drawn, npt.NDArray[np.float64]]:
+        """Find cells, draw from each, and weigh."""
+        n_cells = int(np.clip(n // _CELL_SHARE, _FEWEST_CELLS, _MOST_CELLS))
+        centres = self._cells(cube, sample.rows[_evenly(len(sample.pixels))].astype(np.float32), n, n_cells)
+        draw = CellDraw(n, 4 * (-(-n // (2 * centres.shape[0]))), centres, self.random_state + 2)
+        ((drawn, sizes),) = sweep(cube, draw)
+        kept = np.bincount(drawn.cells, minlength=sizes.size)
+        quotas = share_out(n, sizes, kept)
+        drawn = drawn.take(drawn.rank_in_cell() < quotas[drawn.cells])
+        return drawn, sizes[drawn.cells] / quotas[drawn.cells]
+
+    def _cells(self, cube: xr.DataArray, body: Singles, n: int, n_cells: int) -> Singles:
+        """Centres of the body's cells and of the outskirts'."""
+        rng = np.random.default_rng(self.random_state)
+        centres = seed_cells(body, n_cells // 2, rng)
+        cells, distance = index_of(centres).query(body, 1)
+        totals = np.bincount(cells[:, 0], distance[:, 0] ** 2, minlength=centres.shape[0])
+        counts = np.maximum(np.bincount(cells[:, 0], minlength=centres.shape[0]), 1)
+        overall = totals.sum() / counts.sum()
+        if overall == 0:
+            overall = 1.0
+        # A cell of a few equal pixels has no spread of its own; a tenth of the common one stands in.
+        spread = np.maximum(totals / counts, overall / 10)
+        far = sweep(cube, Outskirts(min(_SEEDING_ROWS, max(n // 2, 64)), centres, spread, self.random_state + 1))[0]
+        if far.pixels.size == 0:
+            return centres
+        outer = seed_cells(far.rows, n_cells - n_cells // 2, rng, known=centres)
+        return np.concatenate([centres, outer])
+
+
+class _Count:
+    """Visitor: how many pixels are valid."""
+
+    nbytes = 8
+
+    def start(self) -> list[int]:
+        return [0]
+
+    def visit(self, state: list[int], block: Block, where: Where) -> None:
+        state[0] += int(block.valid.sum())
+
+    def merge(self, one: list[int], other: list[int]) -> list[int]:
+        return [one[0] + other[0]]
+
+    def finish(self, state: list[int]) -> int:
+        return state[0]
+
+
+def _evenly(size: int) -> slice:
+    """At most `_SEEDING_ROWS` of a sample in scan order, spread over it."""
+    return slice(None, None, max(1, size // _SEEDING_ROWS))
+
+
+def share_out(n: int, sizes: npt.NDArray[np.int64], kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Share landmarks out over cells: half in proportion to size, half to raise the lowest to a common level.
+
+    Parameters
+    ----------
+    n : int
+        Landmarks; at most the sum of `kept`.
+    sizes : ndarray of int64
+        Pixels of each cell.
+    kept : ndarray of int64
+        Pixels of each cell that can be had.
+
+    Returns
+    -------
+    ndarray of int64
+        Landmarks of each cell; they add up to `n`, and no cell that has pixels is left without.
+
+    Examples
+    --------
+    >>> share_out(100, np.array([9000, 960, 40]), np.array([100, 100, 40]))
+    array([54, 24, 22])
+    """
+    quotas = np.minimum((n // 2) * sizes // max(1, sizes.sum()), kept)
+    low, high = 0, n
+    while low < high:  # the highest level that can be paid for
+        level = (low + high + 1) // 2
+        if np.minimum(quotas + level, kept).sum() <= n:
+            low = level
+        else:
+            high = level - 1
+    quotas = np.minimum(quotas + low, kept)
+    rest = n - int(quotas.sum())
+    wanting = np.flatnonzero(quotas < kept)
+    quotas[wanting[np.argsort(-sizes[wanting], kind="stable")[:rest]]] += 1
+    return np.asarray(quotas, np.int64)
