@@ -51,6 +51,12 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
     return True if _OF_SCIKIT_LEARN.fullmatch(name) else None
 
 
+def _escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Shapes such as (*navigation, *signal) are written as they are read, and are no emphasis."""
+    lines[:] = [line if ">>>" in line or "``" in line else re.sub(r"(?<=[( ])\*(?=\w)", r"\\*", line) for line in lines]
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
     app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-docstring", _escape_stars, priority=100)  # before numpydoc
