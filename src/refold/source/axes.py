@@ -223,7 +223,9 @@ def _uniform_positions(axis: FileAxis, unit: str | None) -> tuple[NDArray[Any], 
     values = index if (scale, offset) == (1.0, 0.0) and (unit is None or is_count(unit)) else offset + scale * index
     if unit is not None and is_count(unit):
         return values, f"none: the file counts in {unit}"
-    return values, "unit unknown: the file names none" if unit is None and values is not index else None
+    if unit is None:
+        return values, "none: the file gives no unit" if values is index else "unit unknown: the file gives none"
+    return values, None
 
 
 def _readable(axis: Axis) -> Axis:

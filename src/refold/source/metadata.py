@@ -87,6 +87,8 @@ def _branch(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _of_instrument(values: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    if kept.pop("beam_energy_units", "keV") == "V" and isinstance(kept.get("beam_energy"), int | float):
+        kept["beam_energy"] /= 1000  # an acceleration voltage
     kept |= {f"stage_{key}": value for key, value in _branch(values, "Stage").items() if not isinstance(value, Mapping)}
     detectors = _branch(values, "Detector")
     if detectors:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import difflib
 import functools
+import gc
 import importlib
 import inspect
 import logging
 import re
 import struct
+import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 
 from refold.errors import MissingDependencyError, ParameterError, SourceError, UnknownFormatError
 from refold.source.axes import Axis, FileAxis, mend_axes, plain_axes
+from refold.source.events import as_events
 from refold.source.lazy import lazy_array
 from refold.source.metadata import keep_metadata
 from refold.source.signals import Signal
@@ -35,6 +39,8 @@ from refold.source.signals import Signal
 _HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".he5", ".hdf", ".nxs", ".emd"})
 # Read by ways of our own, which need no older zarr and no open files.
 _OURS = frozenset({"ZSPY", "numpy"})
+# Their lazy arrays hold an open file, and read it whole whatever part is asked for.
+_HOLDING = frozenset({"TIFF"})
 # What readers raise when a file is not theirs, or is cut off.
 _REFUSALS = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RuntimeError, EOFError,
@@ -79,16 +85,20 @@ class RosettaRegion:
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the values of a region; red, green and blue of a picture become its last axis."""
-        if self._data is None:
-            self._data = _described(self.path, self.reader, self.stamp, self.blocks)[self.index]["data"]
-        values = self._data[region[:-1] if self.fields else region]
+        values = self._source()[region[:-1] if self.fields else region]
         if isinstance(values, da.Array):
             values = values.compute(scheduler="synchronous")
-        if hasattr(values, "todense"):  # events of a spectrum image, kept sparse by the reader
-            values = values.todense()
         if self.fields:
             return np.stack([values[name] for name in self.fields], axis=-1)[..., region[-1]]
         return np.asarray(values)
+
+    def _source(self) -> Any:
+        if self.reader in _HOLDING:
+            return _read(self.path, _named_plugin(self.reader), lazy=False)[self.index]["data"]
+        if self._data is None:
+            with _OPENING:
+                self._data = _described(self.path, self.reader, self.stamp, self.blocks)[self.index]["data"]
+        return self._data
 
 
 def _region(
@@ -125,11 +135,14 @@ def rosetta_signals(path: Path, reader: str | None = None) -> list[Signal]:
     refusals: dict[str, BaseException] = {}
     for plugin in plugins:
         try:
-            described = _read(str(path), plugin, None)
+            described = _read(str(path), plugin)
         except (*_REFUSALS, ImportError) as error:
             refusals[str(plugin["name"])] = error
             continue
-        return [_signal(path, plugin, number, found) for number, found in enumerate(described) if "data" in found]
+        signals = [_signal(path, plugin, number, found) for number, found in enumerate(described) if "data" in found]
+        if plugin["name"] in _HOLDING:
+            _let_go(described)
+        return signals
     if reader is None and path.suffix.lower() in _HDF5_SUFFIXES:
         from refold.source.hdf5 import dataset_signals
 
@@ -203,13 +216,18 @@ def _missing_package(error: BaseException) -> str | None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+_OPENING = threading.Lock()
+
+
 @functools.lru_cache(maxsize=2)
 def _described(path: str, reader: str, stamp: int, blocks: tuple[int, ...] | None) -> list[dict[str, Any]]:
     """Open a file once in this process. `stamp` is its modification time, so that a new file is opened anew."""
     return _read(path, _named_plugin(reader), blocks)
 
 
-def _read(path: str, plugin: Mapping[str, Any], blocks: tuple[int, ...] | None) -> list[dict[str, Any]]:
+def _read(
+    path: str, plugin: Mapping[str, Any], blocks: tuple[int, ...] | None = None, *, lazy: bool = True
+) -> list[dict[str, Any]]:
     """Call a reader, lazily if it can."""
     file_reader = importlib.import_module(plugin["api"]).file_reader
     accepted = inspect.signature(file_reader).parameters
@@ -218,10 +236,21 @@ def _read(path: str, plugin: Mapping[str, Any], blocks: tuple[int, ...] | None) 
         options["chunks"] = blocks
     with _quiet():
         try:
-            found = file_reader(path, lazy=True, **options)
+            found = file_reader(path, lazy=lazy, **options)
         except NotImplementedError:  # what readers raise that cannot be lazy
             found = file_reader(path, **options)
+    for signal in found:
+        if "data" in signal:
+            signal["data"] = as_events(signal["data"]) or signal["data"]
     return list(found)
+
+
+def _let_go(described: list[dict[str, Any]]) -> None:
+    """Close the files that lazy arrays hold open; there is no other way to them, and Python warns of each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        described.clear()
+        gc.collect()
 
 
 @contextmanager
@@ -255,11 +284,16 @@ def _signal(path: Path, plugin: Mapping[str, Any], number: int, found: Mapping[s
         )
         dtype = np.dtype(dtype[0])
     attrs = keep_metadata(tree) | {"reader": str(plugin["name"])}
-    if not isinstance(data, da.Array):
+    if isinstance(data, np.ndarray):
         attrs["read_whole"] = True
     name = str(tree.get("General", {}).get("title") or path.stem)
     region = RosettaRegion(
-        str(path), str(plugin["name"]), number, stamp=path.stat().st_mtime_ns, fields=fields, data=data
+        str(path),
+        str(plugin["name"]),
+        number,
+        stamp=path.stat().st_mtime_ns,
+        fields=fields,
+        data=None if plugin["name"] in _HOLDING else data,
     )
     shape = tuple(axis.size for axis in axes)
     chunked = isinstance(data, da.Array) and _takes_chunks(plugin)
@@ -270,8 +304,7 @@ def _signal(path: Path, plugin: Mapping[str, Any], number: int, found: Mapping[s
 
 def _stored(data: Any) -> tuple[int, ...]:
     """Units in which values can be got without reading others."""
-    in_memory = not isinstance(data, da.Array) or hasattr(data._meta, "todense")
-    return (1,) * data.ndim if in_memory else tuple(map(int, data.chunksize))
+    return tuple(map(int, data.chunksize)) if isinstance(data, da.Array) else (1,) * len(data.shape)
 
 
 def _lazy(

@@ -10,7 +10,7 @@ Kind = Literal["energy", "length", "reciprocal", "wavenumber", "angle", "time"]
 _NONE = {"", "none", "undefined", "<undefined>", "t.undefined", "a.u.", "au", "arb. units", "unknown"}
 _COUNTS = {"pix", "px", "pixel", "pixels", "channel", "channels", "index", "ch"}
 _SAME = {
-    "a": "Å", "å": "Å", "ang": "Å", "angstrom": "Å", "angstroms": "Å", "ångström": "Å", "ångstrom": "Å",
+    "a": "Å", "aa": "Å", "å": "Å", "ang": "Å", "angstrom": "Å", "angstroms": "Å", "ångström": "Å", "ångstrom": "Å",
     "m": "m", "meter": "m", "meters": "m", "metre": "m", "metres": "m", "cm": "cm", "mm": "mm", "pm": "pm",
     "millimeter": "mm", "millimetre": "mm", "millimeters": "mm", "centimeter": "cm", "centimetre": "cm",
     "um": "µm", "µm": "µm", "micron": "µm", "microns": "µm", "micrometer": "µm", "micrometre": "µm",

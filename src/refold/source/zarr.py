@@ -91,7 +91,7 @@ def zarr_signals(source: Any, where: str) -> list[Signal]:
 def _opened(source: Any, where: str) -> zarr.Array[Any] | zarr.Group:
     try:
         return zarr.open(source, mode="r")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what broken metadata raises in zarr
         raise UnknownFormatError(
             f"no readable Zarr array or group at {where} ({type(error).__name__}: {error})",
             "a Zarr v2 or v3 store",
