@@ -69,3 +69,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+import_module("refold.accessor")  # registers `cube.refold`

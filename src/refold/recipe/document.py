@@ -238,7 +238,8 @@ class Recipe:
             raise RecipeError(f"section {name!r}", f"one of {', '.join(_KINDS)}", nearest(name, _KINDS))
         section = getattr(self, name)
         options = {item.name: getattr(section, item.name) for item in fields(section) if item.name != "method"}
-        return {**options, **options.pop("parameters", {})}
+        passed_through = options.pop("parameters", {})
+        return {**options, **passed_through}
 
     def options(self, stage: str) -> dict[str, dict[str, Any]]:
         """Options that a stage adds to those of the stages before it: what its fingerprint is made of.

@@ -58,10 +58,10 @@ class Prepare(Section):
         Factor of each dim.
     rebin_how : {"sum", "mean"}
         What becomes of the values that are merged.
-    mask : dict
-        Part of the signal to leave out or keep, as the options of `refold.mask`.
     clip : dict
         ``min`` and ``max`` of the values.
+    mask : dict
+        Part of the signal to leave out or keep, as the options of `refold.mask`.
     log1p : bool
         Take the logarithm of 1 + value.
     normalise : str, optional
@@ -71,8 +71,8 @@ class Prepare(Section):
     crop: dict[str, tuple[float, float]] = _rule({}, example="{ energy = [100, 900] }")
     rebin: dict[str, int] = _rule({}, least=1, example="{ ky = 2, kx = 2 }")
     rebin_how: str = _rule("sum", choices=("sum", "mean"))
-    mask: dict[str, Any] = _rule({}, example="{ circle = [0, 0, 5] }")
     clip: dict[str, float] = _rule({}, example="{ min = 0, max = 1000 }")
+    mask: dict[str, Any] = _rule({}, example="{ circle = [0, 0, 5] }")
     log1p: bool = False
     normalise: str | None = None
 

@@ -67,7 +67,7 @@ def identify(cube: xr.DataArray) -> dict[str, Any]:
         "coords": coords.hexdigest()[:16],
         "token": tokenize(cube.data),
     }
-    path = Path(cube.encoding["source"]) if "source" in cube.encoding else None
+    path = Path(cube.attrs["source"]) if "source" in cube.attrs else None
     if path is not None and path.exists():
         stats = [file.stat() for file in _identifying_files(path)]
         identity |= {

@@ -10,7 +10,7 @@ import xarray as xr
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
-_GROUPS = {"labels": "", "statistics": "", "reduce": "reduce", "embed": "embed", "cluster": "cluster"}
+_GROUPS = {"labels": "", "statistics": "", "reduce": "stages/reduce", "embed": "stages/embed", "cluster": "stages/cluster"}
 
 
 def open_run(path: str | Path) -> xr.Dataset:

@@ -193,6 +193,10 @@ class RunStore:
         """Open the results of a stage lazily, its own chunks as Dask chunks."""
         return xr.open_zarr(self.path, group=group or None, consolidated=False, chunks={})
 
+    def array(self, group: str, name: str) -> zarr.Array[Any]:
+        """Open one array of a stage, to be read by the block."""
+        return self.root[f"{group}/{name}" if group else name]  # type: ignore[return-value]  # we wrote an array there
+
 
 def is_run(path: Path) -> bool:
     """Whether a run of Refold is there."""

@@ -1,0 +1,76 @@
+"""`cube.refold.…` in notebooks. Each method delegates in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+import refold
+
+if TYPE_CHECKING:
+    from refold.planning.forecast import Forecast
+
+
+@xr.register_dataarray_accessor("refold")
+class RefoldAccessor:
+    """Refold's functions as methods of a cube.
+
+    Parameters
+    ----------
+    cube : xarray.DataArray
+        A cube; see `refold.as_cube`.
+
+    Examples
+    --------
+    >>> import numpy as np, refold
+    >>> refold.as_cube(np.ones((2, 3, 8)), signal="energy").refold.rebin(energy=2).sizes["energy"]
+    4
+    """
+
+    def __init__(self, cube: xr.DataArray) -> None:
+        self._cube = cube
+
+    def rebin(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.rebin`."""
+        return refold.rebin(self._cube, *args, **kwargs)
+
+    def crop(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.crop`."""
+        return refold.crop(self._cube, *args, **kwargs)
+
+    def mask(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.mask`."""
+        return refold.mask(self._cube, *args, **kwargs)
+
+    def clip(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.clip`."""
+        return refold.clip(self._cube, *args, **kwargs)
+
+    def log1p(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.log1p`."""
+        return refold.log1p(self._cube, *args, **kwargs)
+
+    def normalise(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.normalise`."""
+        return refold.normalise(self._cube, *args, **kwargs)
+
+    def unfold(self) -> xr.DataArray:
+        """See `refold.unfold`."""
+        return refold.unfold(self._cube)
+
+    def fold(self) -> xr.DataArray:
+        """See `refold.fold`."""
+        return refold.fold(self._cube)
+
+    def sweep(self, *visitors: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """See `refold.sweep`."""
+        return refold.sweep(self._cube, *visitors, **kwargs)
+
+    def plan(self, **kwargs: Any) -> Forecast:
+        """See `refold.plan`."""
+        return refold.plan(self._cube, **kwargs)
+
+    def run(self, **kwargs: Any) -> xr.Dataset:
+        """See `refold.run`."""
+        return refold.run(self._cube, **kwargs)

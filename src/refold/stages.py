@@ -1,0 +1,226 @@
+"""What each stage of a run does: which rooms it calls, and which results it leaves in the store."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.codecs import BloscCodec
+
+from refold.backprojection import Refolder, backproject, cluster_statistics, to_full_grid
+from refold.cluster import HDBSCAN
+from refold.cube import n_features, n_pixels, navigation_dims
+from refold.embed import UMAP, Landmarks
+from refold.engine import ZarrWriter, current_settings, plan_grid, sweep
+from refold.engine.reading import CubeReader
+from refold.engine.traversal import pixel_bytes
+from refold.planning import Grid
+from refold.planning.forecast import Forecast, Sizes, forecast
+from refold.prepare import clip, crop, log1p, mask, normalise, rebin
+from refold.recipe import Prepare, Recipe
+from refold.reduce import PCA
+
+_BINNED = "stages/binned"  # the answer on the grid where it was found, if that is coarser than the scan's
+_CHUNK_BYTES = 16_000_000  # of arrays that are written: large enough to read fast, small enough to pick from
+
+
+def prepare(raw: xr.DataArray, options: Prepare) -> tuple[xr.DataArray, xr.DataArray]:
+    """Lay the lazy steps of a recipe over a scan.
+
+    Parameters
+    ----------
+    raw : xarray.DataArray
+        The scan.
+    options : Prepare
+        Steps.
+
+    Returns
+    -------
+    full, cube : xarray.DataArray
+        What is left after cropping, whose every pixel gets a label; and what is learnt from.
+    """
+    full = cube = crop(raw, options.crop) if options.crop else raw
+    if options.rebin:
+        cube = rebin(cube, options.rebin, how=options.rebin_how)
+    if options.clip:
+        cube = clip(cube, options.clip.get("min"), options.clip.get("max"))
+    if options.mask:
+        cube = mask(cube, **options.mask)
+    if options.log1p:
+        cube = log1p(cube)
+    if options.normalise:
+        cube = normalise(cube, options.normalise)
+    return full, cube
+
+
+class Work:
+    """One run being done: the scan, the recipe, and a method for each stage.
+
+    Parameters
+    ----------
+    raw : xarray.DataArray
+        The scan.
+    recipe : Recipe
+        What to do.
+    """
+
+    def __init__(self, raw: xr.DataArray, recipe: Recipe) -> None:
+        self.raw = raw
+        self.recipe = recipe
+        self.full, self.cube = prepare(raw, recipe.prepare)
+        self.pca = PCA(**recipe.section("reduce"))
+        self.store: Any = None  # a RunStore, once there is one; planning needs none
+        self._first: Any = None
+
+    # --- what the plan needs to know ----------------------------------------------------------------------------------
+
+    @property
+    def materialise(self) -> bool:
+        """Whether the prepared features are written: by default where they are anything else than the scan itself."""
+        asked = self.recipe.resources.features
+        return asked if asked is not None else self.cube is not self.raw
+
+    @property
+    def binned(self) -> bool:
+        """Whether the answer is found on a coarser navigation grid than the scan's."""
+        return any(self.cube.sizes[dim] != self.full.sizes[dim] for dim in navigation_dims(self.full))
+
+    @cached_property
+    def grid(self) -> Grid:
+        """How the prepared cube is cut."""
+        return plan_grid(self.cube, self.pca.first_visitor(self.cube))
+
+    @cached_property
+    def raw_chunks(self) -> int:
+        """Chunks of the scan as it is stored."""
+        return int(np.prod([len(sizes) for sizes in self.raw.chunks])) if self.raw.chunks is not None else 0
+
+    def reads_scan(self, stage: str) -> bool:
+        """Whether a stage reads the scan itself, and not what an earlier one wrote."""
+        return stage == "features" or (stage in ("reduce", "statistics") and not self.materialise)
+
+    def forecast(self, reused: frozenset[str] = frozenset()) -> Forecast:
+        """What the run will cost; computes nothing."""
+        choice = self.pca.choose(self.cube)
+        budget = current_settings().budget
+        pixels, features = n_pixels(self.cube), n_features(self.cube)
+        count = self.recipe.reduce.n_components
+        sizes = Sizes(
+            n_pixels=pixels,
+            n_features=features,
+            raw_bytes=self.raw.nbytes,
+            raw_chunks=self.raw_chunks,
+            chunk_reads=CubeReader(self.cube, self.grid).reads,
+            feature_bytes=self.cube.nbytes,
+            block_memory=budget.workers * self.grid.block_pixels * pixel_bytes(self.cube),
+            state_bytes=choice.state_bytes * min(self.grid.n_partitions, budget.workers + 2),
+            n_components=count if isinstance(count, int) else min(50, features),
+            n_landmarks=self.recipe.landmarks.count(pixels),
+            n_latent=self.recipe.embed.n_components,
+            materialise=self.materialise,
+            reduce_sweeps=choice.sweeps - 1 if self.materialise else choice.sweeps,
+            flops=choice.flops,
+            tasks_per_sweep=2 * self.grid.n_partitions - 1,
+            workers=budget.workers,
+            full_pixels=n_pixels(self.full),
+        )
+        return forecast(sizes, budget.memory, reused)
+
+    # --- the stages, in their order -----------------------------------------------------------------------------------
+
+    def features(self) -> dict[str, Any]:
+        """Read the scan once: write its features, and take the sums that the reduction starts from."""
+        chunks = self.grid.target_chunks(_pixels_in_chunk(self.cube))
+        compressor = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
+        targets = self.store.targets("stages/features", {"features": self.cube}, chunks, compressor)
+        visitors = (self.pca.first_visitor(self.cube), ZarrWriter(targets["features"]))
+        self._first, _ = sweep(self.cube, *visitors, grid=self.grid, label="features")
+        return {}
+
+    @cached_property
+    def _features(self) -> xr.DataArray:
+        """What is learnt from: the features as they were written, or the scan itself."""
+        if not self.materialise:
+            return self.cube
+        return self.store.read("stages/features")["features"].rename(self.cube.name).assign_attrs(self.cube.attrs)
+
+    def reduce(self) -> dict[str, Any]:
+        """Fit the components; write every pixel's scores and what they leave of it in one sweep."""
+        cube = self._features
+        if self._first is None:  # the features were there already, or are not written
+            (self._first,) = sweep(cube, self.pca.first_visitor(cube), grid=self.grid, label="moments")
+        self.pca.fit(cube, moments=self._first)
+        self._first = None
+        templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
+        chunks = self.grid.target_chunks(_pixels_in_chunk(templates["scores"]))
+        self.store.write("stages/reduce", self.pca.to_dataset())
+        targets = self.store.targets("stages/reduce", templates, chunks)
+        sweep(cube, ZarrWriter(targets, self.pca.project), grid=self.grid, label="scores")
+        return {"solver": self.pca.solver_, "explained": float(self.pca.explained_variance_ratio_.sum())}
+
+    def embed(self) -> dict[str, Any]:
+        """Choose landmarks and, unless told otherwise, find their latent coordinates."""
+        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self.store.read("stages/reduce")["scores"])
+        found: dict[str, Any] = {
+            "landmark_pixel": ("landmark", landmarks.pixels_),
+            "landmark_scores": (("landmark", "component"), landmarks.rows_),
+            "landmark_weight": ("landmark", landmarks.weights_),
+        }
+        if self.recipe.embed.method == "umap":
+            latent = UMAP(**self.recipe.section("embed")).fit_transform(landmarks.rows_)
+            found["landmark_embedding"] = (("landmark", "latent"), latent)
+        self.store.write("stages/embed", xr.Dataset(found))
+        return {"landmarks": len(landmarks.pixels_)}
+
+    def cluster(self) -> dict[str, Any]:
+        """Cluster the landmarks."""
+        marks = self.store.read("stages/embed").load()
+        rows = marks.get("landmark_embedding", marks["landmark_scores"])
+        model = HDBSCAN(**self.recipe.section("cluster")).fit(rows.values, weights=marks["landmark_weight"].values)
+        found = {
+            "landmark_label": ("landmark", model.labels_),
+            "landmark_probability": ("landmark", model.probabilities_),
+            "landmark_membership": (("landmark", "cluster"), model.membership_),
+        }
+        self.store.write("stages/cluster", xr.Dataset(found))
+        return {"clusters": model.n_clusters_}
+
+    def labels(self) -> dict[str, Any]:
+        """Give every pixel the answer of its nearest landmarks, on the scan's own grid."""
+        scores = self.store.read("stages/reduce")["scores"]
+        marks, answers = self._landmark_answers()
+        grid = plan_grid(scores)
+        chunks = grid.target_chunks(_pixels_in_chunk(scores))
+        group = _BINNED if self.binned else ""
+        targets = self.store.targets(group, dict(backproject(scores, marks, **answers).data_vars), chunks)
+        sweep(scores, ZarrWriter(targets, Refolder(marks, **answers)), grid=grid, label="labels")
+        if self.binned:
+            self.store.write("", to_full_grid(self.store.read(_BINNED), self.full.coords))
+        return {}
+
+    def _landmark_answers(self) -> tuple[Any, dict[str, Any]]:
+        """The landmarks, and what was found on them, in the words of `refold.backproject`."""
+        kept = xr.merge([self.store.read("stages/embed").load(), self.store.read("stages/cluster").load()])
+        marks = SimpleNamespace(pixels_=kept["landmark_pixel"].values, rows_=kept["landmark_scores"].values)
+        names = {"labels": "label", "probability": "probability", "membership": "membership", "embedding": "embedding"}
+        answers = {name: kept[f"landmark_{own}"].values for name, own in names.items() if f"landmark_{own}" in kept}
+        return marks, {**answers, **self.recipe.section("backproject")}
+
+    def statistics(self) -> dict[str, Any]:
+        """Mean and deviation of the signal of every cluster."""
+        labels = self.store.array(_BINNED if self.binned else "", "labels")
+        n_clusters = self.store.read("stages/cluster").sizes["cluster"]
+        self.store.write("", cluster_statistics(self._features, labels, n_clusters))
+        return {}
+
+    def summary(self) -> dict[str, Any]:
+        """Number of clusters, and the share of noise."""
+        labels = self.store.read("")["labels"].data
+        return {"clusters": int(labels.max().compute()) + 1, "noise": float((labels < 0).mean().compute())}
+
+
+def _pixels_in_chunk(like: xr.DataArray) -> int:
+    return max(1, _CHUNK_BYTES // (n_features(like) * like.dtype.itemsize))
