@@ -53,7 +53,11 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
 
 def _escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Shapes such as (*navigation, *signal) are written as they are read, and are no emphasis."""
-    lines[:] = [line if ">>>" in line or "``" in line else re.sub(r"(?<=[( ])\*(?=\w)", r"\\*", line) for line in lines]
+    for index, line in enumerate(lines):
+        if ">>>" not in line:
+            parts = line.split("``")  # literals are every second part
+            parts[::2] = [re.sub(r"(?<=[( ])\*(?=\w)", r"\\*", part) for part in parts[::2]]
+            lines[index] = "``".join(parts)
 
 
 def setup(app: Any) -> None:
