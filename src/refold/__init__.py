@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from refold.recipe import Recipe as Recipe
     from refold.reduce import PCA as PCA
     from refold.source import info as info
-    from refold.source import open as open  # noqa: A004 - the name that users know from other packages
+    from refold.source import open as open
     from refold.source import synthetic as synthetic
     from refold.store import open_run as open_run
 

@@ -32,14 +32,21 @@ Rebin = Annotated[str | None, typer.Option(help="Factors, as in ky=2,kx=2.")]
 Crop = Annotated[str | None, typer.Option(help="Ranges in the dims' own units, as in energy=100:900.")]
 Components = Annotated[str | None, typer.Option(help="Number of components, or fraction of variance such as 0.99.")]
 Scaling = Annotated[str | None, typer.Option(help="none, standard or poisson.")]
-LandmarkCount = Annotated[str | None, typer.Option("--landmarks", help="Pixels to fit on: a number, or a share such as 0.1.")]
+LandmarkCount = Annotated[
+    str | None, typer.Option("--landmarks", help="Pixels to fit on: a number, or a share such as 0.1.")
+]
 ClusterSize = Annotated[int | None, typer.Option("--min-cluster-size", help="Fewest landmarks that are a cluster.")]
 Embedding = Annotated[str | None, typer.Option("--embed", help="umap or none.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Any option of a recipe, as in embed.n_neighbors=30; may be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Any option of a recipe, as in embed.n_neighbors=30; may be repeated.")
+]
 Memory = Annotated[str | None, typer.Option(help="Memory for data, as in 2GB; a quarter of what is free by default.")]
 Workers = Annotated[int | None, typer.Option(help="Partitions in flight; one for each core by default.")]
-Features = Annotated[bool | None, typer.Option("--features/--no-features", help="Write the prepared features, so that the scan is read once.")]
+Features = Annotated[
+    bool | None,
+    typer.Option("--features/--no-features", help="Write the prepared features, so that the scan is read once."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 
 
@@ -56,7 +63,11 @@ def main() -> None:
 
 def _recipe(scan: str | None, **options: Any) -> Recipe:
     """The recipe that the arguments say: a file's, if one was given, with the options on top."""
-    recipe = Recipe.load(scan) if scan is not None and scan.endswith(".toml") else Recipe(source={"path": scan} if scan else {})
+    recipe = (
+        Recipe.load(scan)
+        if scan is not None and scan.endswith(".toml")
+        else Recipe(source={"path": scan} if scan else {})
+    )
     parsers: dict[str, Callable[[str], Any]] = {
         "rebin": parse_factors,
         "crop": parse_ranges,
@@ -66,7 +77,9 @@ def _recipe(scan: str | None, **options: Any) -> Recipe:
     given = {name: value for name, value in options.items() if value is not None}
     for assignment in given.pop("set_", None) or []:
         recipe = recipe.with_options(**_assigned(assignment))
-    return recipe.with_options(**{name: parsers[name](value) if name in parsers else value for name, value in given.items()})
+    return recipe.with_options(
+        **{name: parsers[name](value) if name in parsers else value for name, value in given.items()}
+    )
 
 
 def _assigned(text: str) -> dict[str, dict[str, Any]]:
@@ -107,8 +120,19 @@ def run(
 ) -> None:
     """Do the whole pipeline: raw scan in, every pixel labelled. A run that was stopped goes on."""
     recipe = _recipe(
-        scan, signal=signal, rebin=rebin, crop=crop, n_components=components, scaling=scaling, landmarks=landmarks,
-        min_cluster_size=min_cluster_size, embed=embed, random_state=seed, set_=set_, memory=memory, workers=workers,
+        scan,
+        signal=signal,
+        rebin=rebin,
+        crop=crop,
+        n_components=components,
+        scaling=scaling,
+        landmarks=landmarks,
+        min_cluster_size=min_cluster_size,
+        embed=embed,
+        random_state=seed,
+        set_=set_,
+        memory=memory,
+        workers=workers,
         features=features,
     )
     if save_recipe is not None:
@@ -138,14 +162,33 @@ def plan(
 ) -> None:
     """Say what a run would read, write, hold in memory and take. Computes nothing."""
     recipe = _recipe(
-        scan, signal=signal, rebin=rebin, crop=crop, n_components=components, scaling=scaling, landmarks=landmarks, embed=embed,
-        set_=set_, memory=memory, workers=workers, features=features,
+        scan,
+        signal=signal,
+        rebin=rebin,
+        crop=crop,
+        n_components=components,
+        scaling=scaling,
+        landmarks=landmarks,
+        embed=embed,
+        set_=set_,
+        memory=memory,
+        workers=workers,
+        features=features,
     )
     from refold.pipeline import plan as plan_run
 
     forecast = plan_run(recipe=recipe, store=output).as_dict()
     if json_:
-        _print_json({"store": str(output) if output else None, "report": None, "clusters": None, "noise": None, "ari": None, **forecast})
+        _print_json(
+            {
+                "store": str(output) if output else None,
+                "report": None,
+                "clusters": None,
+                "noise": None,
+                "ari": None,
+                **forecast,
+            }
+        )
         return
     table = Table("stage", "sweeps", "chunks read", "read", "features read", "written", "peak memory", "time")
     for name, stage in forecast["stages"].items():
@@ -157,9 +200,9 @@ def plan(
     sizes = [format_bytes(forecast[key]) for key in ("bytes_read", "bytes_written", "peak_memory")]
     out.print(table)
     out.print(
-        f"In all {forecast['sweeps']} sweeps of {forecast['tasks']} tasks; {forecast['chunks_read']} chunks, {sizes[0]} read; "
-        f"{sizes[1]} written before compression; peak memory {sizes[2]} with {format_bytes(forecast['memory_allowed'])} "
-        f"allowed for data; about {forecast['seconds']:.0f} s."
+        f"In all {forecast['sweeps']} sweeps of {forecast['tasks']} tasks; {forecast['chunks_read']} chunks, "
+        f"{sizes[0]} read; {sizes[1]} written before compression; peak memory {sizes[2]} with "
+        f"{format_bytes(forecast['memory_allowed'])} allowed for data; about {forecast['seconds']:.0f} s."
     )
 
 
@@ -174,7 +217,10 @@ def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")],
         return
     table = Table("signal", "dims", "shape", "dtype", "chunks", "units", "size")
     for signal in found:
-        table.add_row(*(_short(signal[key]) for key in ("name", "dims", "shape", "dtype", "chunks", "units")), format_bytes(signal["bytes"]))
+        table.add_row(
+            *(_short(signal[key]) for key in ("name", "dims", "shape", "dtype", "chunks", "units")),
+            format_bytes(signal["bytes"]),
+        )
     out.print(table)
 
 
@@ -194,7 +240,9 @@ def report(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Where to put phantom, run and report.")] = Path("refold-demo"),
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Where to put phantom, run and report.")] = Path(
+        "refold-demo"
+    ),
     seed: Annotated[int, typer.Option(help="Seed of the phantom.")] = 0,
     json_: AsJson = False,
 ) -> None:

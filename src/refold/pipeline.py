@@ -95,7 +95,12 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**vars(self), "store": str(self.store), "report": str(self.report) if self.report else None, "ari": None}
+        return {
+            **vars(self),
+            "store": str(self.store),
+            "report": str(self.report) if self.report else None,
+            "ari": None,
+        }
 
 
 def run(
@@ -155,7 +160,15 @@ def run(
     ('y', 'x')
     """
     outcome = execute(
-        scan, recipe, store=store, memory=memory, workers=workers, client=client, progress=progress, report=report, **options
+        scan,
+        recipe,
+        store=store,
+        memory=memory,
+        workers=workers,
+        client=client,
+        progress=progress,
+        report=report,
+        **options,
     )
     return open_run(outcome.store)
 
@@ -182,7 +195,7 @@ def plan(
     Returns
     -------
     Forecast
-        Sweeps, tasks, bytes, peak memory and time, by stage and in all. Stages that ``store`` holds already cost nothing.
+        Sweeps, tasks, bytes, peak memory and time, by stage and in all. Stages that ``store`` has cost nothing.
 
     Raises
     ------
@@ -201,7 +214,11 @@ def plan(
         place = Path(store) if store is not None else None
         there = RunStore.open(place) if place is not None and place.exists() else None
         expected = _fingerprints(work)
-        reused = {name for name in expected if there and (record := there.record(name)) and record.fingerprint == expected[name]}
+        reused = {
+            name
+            for name in expected
+            if there and (record := there.record(name)) and record.fingerprint == expected[name]
+        }
         forecast = work.forecast(frozenset(reused))
         if check:
             forecast.check(_free_disk(place or Path.cwd()))
@@ -327,7 +344,9 @@ def _enter(place: Path, cube: xr.DataArray) -> RunStore | None:
     if not place.exists():
         return None
     if not is_run(place):
-        raise StoreExistsError(f"{place}, which is not a run of Refold", "a new place, or a run to go on with", "choose another output")
+        raise StoreExistsError(
+            f"{place}, which is not a run of Refold", "a new place, or a run to go on with", "choose another output"
+        )
     store = RunStore.open(place)
     if store.note["source"] != identify(cube):
         was = store.note["source"]

@@ -202,7 +202,8 @@ class Forecast:
                 raise MemoryBudgetError(
                     f"stage {name!r} that needs {format_bytes(needed)} for data",
                     f"at most {format_bytes(self.memory_allowed)}",
-                    f"allow --memory {format_bytes(needed * 1.05).replace(' ', '')}, use fewer workers or landmarks, or rebin more",
+                    f"allow --memory {format_bytes(needed * 1.05).replace(' ', '')}, "
+                    "use fewer workers or landmarks, or rebin more",
                 )
         if free_disk is not None and self.bytes_written > free_disk:
             raise DiskFullError(
@@ -243,7 +244,9 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] | set[str
         return read / (_DECODE * sizes.workers) + flops / (_MULTIPLY * sizes.workers) + else_
 
     again = sizes.feature_bytes if sizes.materialise else _reread(sizes)
-    landmark_bytes = sizes.n_landmarks * (8 * sizes.n_components + 1200)  # rows, neighbours and graph of UMAP, tree of HDBSCAN
+    landmark_bytes = sizes.n_landmarks * (
+        8 * sizes.n_components + 1200
+    )  # rows, neighbours and graph of UMAP, tree of HDBSCAN
     stages = {
         "features": StageForecast(
             seconds=seconds(raw["bytes_read"], 0, 2),

@@ -85,7 +85,9 @@ def _identifying_files(path: Path) -> list[Path]:
     return [file for name in _METADATA_FILES for file in sorted(path.rglob(name))] or [path]
 
 
-def stage_fingerprint(stage: str, options: Mapping[str, Any], before: str, packages: Sequence[str] = ("refold",)) -> str:
+def stage_fingerprint(
+    stage: str, options: Mapping[str, Any], before: str, packages: Sequence[str] = ("refold",)
+) -> str:
     """Fingerprint of a stage: its options, those of all stages before it, and the versions that matter to it.
 
     Parameters

@@ -10,7 +10,13 @@ import xarray as xr
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
-_GROUPS = {"labels": "", "statistics": "", "reduce": "stages/reduce", "embed": "stages/embed", "cluster": "stages/cluster"}
+_GROUPS = {
+    "labels": "",
+    "statistics": "",
+    "reduce": "stages/reduce",
+    "embed": "stages/embed",
+    "cluster": "stages/cluster",
+}
 
 
 def open_run(path: str | Path) -> xr.Dataset:
@@ -24,8 +30,8 @@ def open_run(path: str | Path) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``labels``, ``probability``, ``scores``, ... as declared in `refold.cube.VARIABLES`. Results that were found on a
-        coarser navigation grid are given to every pixel by coordinate. The attributes hold ``recipe`` (TOML) and
+        ``labels``, ``probability``, ``scores``, ... as declared in `refold.cube.VARIABLES`. Results that were found
+        on a coarser navigation grid are given to every pixel by coordinate. The attributes hold ``recipe`` (TOML) and
         ``source``, ``stages``, ``plan``, ``versions`` (JSON).
 
     Raises
@@ -59,4 +65,7 @@ def open_run(path: str | Path) -> xr.Dataset:
 def _on_grid(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
     """Bring results of a coarser navigation grid to that of the answer."""
     coarser = [dim for dim in part.dims if dim in whole.sizes and part.sizes[dim] != whole.sizes[dim]]
-    return part.sel({dim: whole[dim] for dim in coarser}, method="nearest").assign_coords({d: whole[d] for d in coarser}) if coarser else part
+    if not coarser:
+        return part
+    full = {dim: whole[dim] for dim in coarser}
+    return part.sel(full, method="nearest").assign_coords(full)

@@ -180,11 +180,21 @@ class RunStore:
             fill = VARIABLES[name].fill if name in VARIABLES else 0
             lazy = da.full(like.shape, fill, dtype=like.dtype, chunks=sizes)
             empty[name] = xr.DataArray(lazy, dims=like.dims, coords=like.coords, attrs=like.attrs)
-            encoding[name] = {"chunks": sizes, "compressors": compressors, "fill_value": np.asarray(fill, like.dtype).item()}
+            encoding[name] = {
+                "chunks": sizes,
+                "compressors": compressors,
+                "fill_value": np.asarray(fill, like.dtype).item(),
+            }
         with mended_errors(self.path):
             dataset = xr.Dataset(empty)
             dataset.to_zarr(
-                self.path, group=group or None, mode="a", zarr_format=3, consolidated=False, compute=False, encoding=encoding
+                self.path,
+                group=group or None,
+                mode="a",
+                zarr_format=3,
+                consolidated=False,
+                compute=False,
+                encoding=encoding,
             )
             where = zarr.open_group(self.path / group, mode="r+")
         return {name: where[name] for name in names}  # type: ignore[misc]  # arrays, as just created
@@ -219,4 +229,6 @@ def mended_errors(path: Path) -> Iterator[None]:
                 "room for the run; refold plan says how much",
                 "free some, and start the run again: it goes on where it stopped",
             ) from error
-        raise StoreError(f"{error.strerror or error} at {path}", "a place that can be written", "check the path and its permissions") from error
+        raise StoreError(
+            f"{error.strerror or error} at {path}", "a place that can be written", "check the path and its permissions"
+        ) from error
