@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,16 +46,29 @@ def test_public_names_exist():
         assert getattr(refold, name) is not None, name
 
 
-def test_only_choose_imports_the_gpu_backend():
-    """backends/choose.py is the only file that imports backends/cuml.py."""
-    importers = []
+def _imports() -> Iterator[tuple[Path, str, str]]:
+    """Every import in src: the file, the module, and the name taken from it, if one is."""
     for file in sorted((ROOT / "src").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-            if any(f"{module}.{name}".strip(".").startswith("refold.backends.cuml") for name in names):
-                importers.append(file.name)
-    assert set(importers) <= {"choose.py"}
+            if isinstance(node, ast.ImportFrom):
+                yield from ((file, node.module or "", alias.name) for alias in node.names)
+            elif isinstance(node, ast.Import):
+                yield from ((file, alias.name, "") for alias in node.names)
+
+
+def test_only_choose_imports_the_gpu_backend():
+    """backends/choose.py is the only file that imports backends/cuml.py."""
+    importers = {
+        file.name for file, module, name in _imports() if f"{module}.{name}".startswith("refold.backends.cuml")
+    }
+    assert importers <= {"choose.py"}
+
+
+def test_rooms_do_not_come_in_by_the_front_door():
+    """`from refold import PCA` inside the package would go round the arrows that import-linter keeps."""
+    faces = {"accessor.py", "cli.py"}
+    taken = [(file.name, name) for file, module, name in _imports() if module == "refold" and name != "__version__"]
+    assert not [(file, name) for file, name in taken if file not in faces]
 
 
 def test_pins_name_no_address():
