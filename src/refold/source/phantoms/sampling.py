@@ -10,8 +10,6 @@ a channel the channels are drawn one by one instead: by inversion, and by PTRS (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -28,13 +26,6 @@ Floats = npt.NDArray[np.float64]
 Packed = npt.NDArray[np.uint64]
 Pixels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.integer]
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Numba's decorator, with the types it drops."""
-    return cast("Callable[_P, _R]", numba.njit(nogil=True, cache=True)(function))
 
 
 def alias_tables(sources: Floats) -> Packed:
@@ -72,14 +63,14 @@ def alias_tables(sources: Floats) -> Packed:
     return tables
 
 
-@_compiled
+@numba.njit(nogil=True, cache=True)
 def _mix(z: np.uint64) -> np.uint64:
     z = (z ^ (z >> _S30)) * _MIX_1
     z = (z ^ (z >> _S27)) * _MIX_2
     return z ^ (z >> _S31)
 
 
-@_compiled
+@numba.njit(nogil=True, cache=True)
 def _poisson(mean: float, state: np.uint64) -> tuple[int, np.uint64]:
     """Draw one Poisson number; returns it and the stream's new state."""
     if mean <= 0.0:
@@ -114,7 +105,7 @@ def _poisson(mean: float, state: np.uint64) -> tuple[int, np.uint64]:
             return int(k), state
 
 
-@_compiled
+@numba.njit(nogil=True, cache=True)
 def _count_by_source(seed: np.uint64, pixels: Pixels, rates: Floats, tables: Packed, out: Counts) -> None:
     n = np.uint64(tables.shape[1])
     for p in range(pixels.size):
@@ -134,7 +125,7 @@ def _count_by_source(seed: np.uint64, pixels: Pixels, rates: Floats, tables: Pac
                 line[channel] += 1
 
 
-@_compiled
+@numba.njit(nogil=True, cache=True)
 def _count_by_channel(seed: np.uint64, pixels: Pixels, rates: Floats, sources: Floats, out: Counts) -> None:
     mean = np.empty(sources.shape[1])
     for p in range(pixels.size):
@@ -149,7 +140,7 @@ def _count_by_channel(seed: np.uint64, pixels: Pixels, rates: Floats, sources: F
             out[p, c] = count
 
 
-@_compiled
+@numba.njit(nogil=True, cache=True)
 def _add_gaussian(seed: np.uint64, pixels: Pixels, deviation: float, out: npt.NDArray[np.float32]) -> None:
     """Box and Muller (1958): two normal numbers from two uniform ones."""
     for p in range(pixels.size):
