@@ -6,6 +6,7 @@ attributes of an array do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -112,8 +113,8 @@ def check_cube(obj: Any) -> xr.DataArray:
     Raises
     ------
     CubeError
-        If it is no DataArray, has a dim without a role, no navigation dim, no signal dim, an empty dim, or numbers
-        that are not real.
+        If it is no DataArray, has a dim without a role, no navigation dim, no signal dim, a dim that is empty or of
+        unknown size, or numbers that are not real.
 
     Examples
     --------
@@ -128,17 +129,32 @@ def check_cube(obj: Any) -> xr.DataArray:
     navigation, signal = navigation_dims(obj), signal_dims(obj)
     if unknown or not navigation or not signal:
         raise CubeError(
-            f"dims {dims} with navigation {navigation}, signal {signal}" + (f", no role on {unknown}" if unknown else ""),
+            f"dims {dims} with navigation {navigation}, signal {signal}"
+            + (f", no role on {unknown}" if unknown else ""),
             "at least one navigation and one signal dim, each with a role",
             "say which dims are signal, as in refold.as_cube(array, signal=('ky', 'kx'))",
         )
+    _check_sized(obj)
     empty = [dim for dim in dims if obj.sizes[dim] == 0]
     if empty:
-        raise CubeError(f"no positions along {empty} in shape {obj.shape}", "at least one along each dim", "check the crop")
+        raise CubeError(
+            f"no positions along {empty} in shape {obj.shape}", "at least one along each dim", "check the crop"
+        )
     if obj.dtype.kind not in "biuf":
         raise CubeError(f"values of dtype {obj.dtype}", "real numbers", "convert first, for instance to a magnitude")
     order = navigation + signal
     return obj if dims == order else obj.transpose(*order)
+
+
+def _check_sized(array: xr.DataArray) -> None:
+    """Refuse what a Dask array with unknown chunks leaves open."""
+    unsized = [str(dim) for dim, size in zip(array.dims, array.shape, strict=True) if math.isnan(size)]
+    if unsized:
+        raise CubeError(
+            f"dims of unknown size {unsized}",
+            "sizes that are known without computing",
+            "call compute_chunk_sizes() of the Dask array",
+        )
 
 
 def as_cube(
@@ -183,12 +199,17 @@ def as_cube(
     (('y', 'x', 'ky', 'kx'), {'units': 'nm', 'role': 'navigation'})
     """
     wanted = (signal,) if isinstance(signal, str) else None if signal is None else tuple(signal)
+    if not hasattr(array, "shape"):
+        array = np.asarray(array)
+    if dims is not None and (len(dims) != len(array.shape) or len(set(dims)) != len(dims)):
+        raise CubeError(
+            f"dims {tuple(dims)} for shape {array.shape}", "one name for each dim, all different", "correct dims=(…)"
+        )
     if isinstance(array, xr.DataArray):
         cube = array.rename(dict(zip(array.dims, dims, strict=True))) if dims is not None else array
     else:
-        if not hasattr(array, "shape"):
-            array = np.asarray(array)
         cube = xr.DataArray(array, dims=tuple(dims) if dims is not None else _default_dims(array.shape, wanted))
+    _check_sized(cube)
     names = tuple(str(dim) for dim in cube.dims)
     signals = wanted if wanted is not None else _told_signal(cube)
     missing = [dim for dim in (*signals, *(coords or {})) if dim not in names]
@@ -229,6 +250,8 @@ def _with_coords(cube: xr.DataArray, coords: Mapping[str, Any], signals: Iterabl
         else:
             values, attrs = np.asarray(value), {}
         if values.shape != (cube.sizes[dim],):
-            raise CubeError(f"coordinate {dim!r} of shape {values.shape}", f"shape ({cube.sizes[dim]},)", "give one per position")
+            raise CubeError(
+                f"coordinate {dim!r} of shape {values.shape}", f"shape ({cube.sizes[dim]},)", "give one per position"
+            )
         given[dim] = (dim, values, {**attrs, **role})
     return cube.assign_coords(given)

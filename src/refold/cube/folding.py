@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from refold.cube.axes import ROLE, check_cube, navigation_dims, signal_dims
+from refold.cube.axes import ROLE, check_cube, n_features, n_pixels, navigation_dims, signal_dims
 from refold.errors import CubeError
 
 _LAYOUT = "unfolded"
@@ -41,20 +42,28 @@ def unfold(cube: xr.DataArray) -> xr.DataArray:
         "dims": [[dim, cube.sizes[dim]] for dim in cube.dims],
         "signal": list(signal),
         "coords": {str(name): list(coord.dims) for name, coord in cube.coords.items()},
-        "attrs": {dim: _plain(cube.coords[dim].attrs) for dim in map(str, cube.dims)},
     }
     flat: dict[str, Any] = {}
     for name, coord in cube.coords.items():
-        axes = [(target, dims) for target, dims in zip(_TABLE, (navigation, signal), strict=True) if set(dims) & set(coord.dims)]
+        axes = [
+            (target, dims)
+            for target, dims in zip(_TABLE, (navigation, signal), strict=True)
+            if set(dims) & set(coord.dims)
+        ]
         full = coord.variable.set_dims({dim: cube.sizes[dim] for _, dims in axes for dim in dims})
         full = full.transpose(*(dim for _, dims in axes for dim in dims))
         shape = [int(np.prod([cube.sizes[dim] for dim in dims])) for _, dims in axes]
-        flat[str(name)] = (tuple(target for target, _ in axes), full.data.reshape(shape) if axes else full.data, coord.attrs)
-    n_rows = int(np.prod([cube.sizes[dim] for dim in navigation]))
-    n_columns = int(np.prod([cube.sizes[dim] for dim in signal]))
+        flat[_column(str(name))] = (
+            tuple(target for target, _ in axes),
+            full.data.reshape(shape) if axes else full.data,
+            coord.attrs,
+        )
+    n_rows, n_columns = n_pixels(cube), n_features(cube)
     flat["pixel"] = ("pixel", np.arange(n_rows), {ROLE: "navigation", _LAYOUT: json.dumps(layout)})
     flat["feature"] = ("feature", np.arange(n_columns), {ROLE: "signal"})
-    return xr.DataArray(cube.data.reshape((n_rows, n_columns)), dims=_TABLE, coords=flat, name=cube.name, attrs=cube.attrs)
+    return xr.DataArray(
+        cube.data.reshape((n_rows, n_columns)), dims=_TABLE, coords=flat, name=cube.name, attrs=cube.attrs
+    )
 
 
 def fold(table: xr.DataArray) -> xr.DataArray:
@@ -84,20 +93,28 @@ def fold(table: xr.DataArray) -> xr.DataArray:
     """
     note = table.coords["pixel"].attrs.get(_LAYOUT) if "pixel" in table.coords else None
     if note is None or tuple(table.dims) != _TABLE:
-        raise CubeError(f"dims {table.dims} and no layout", "a table made by refold.unfold", "unfold the cube with refold.unfold")
+        raise CubeError(
+            f"dims {table.dims} and no layout", "a table made by refold.unfold", "unfold the cube with refold.unfold"
+        )
     layout = json.loads(note)
     sizes = dict(layout["dims"])
-    shape = tuple(sizes.values())
-    if table.size != np.prod(shape):
-        raise CubeError(f"a table of shape {table.shape}", f"all {np.prod(shape)} values of {sizes}", "fold the whole table")
+    signal = set(layout["signal"])
+    wanted = tuple(math.prod(size for dim, size in sizes.items() if (dim in signal) is side) for side in (False, True))
+    places = [table.coords[dim].values for dim in _TABLE]
+    if table.shape != wanted or not all(np.array_equal(place, np.arange(len(place))) for place in places):
+        raise CubeError(
+            f"a table of shape {table.shape}", f"all of {wanted}, in order, for {sizes}", "fold the whole table"
+        )
     coords: dict[str, Any] = {}
     for name, dims in layout["coords"].items():
-        coord = table.coords[name]
+        coord = table.coords[_column(name)]
         whole = [dim for dim in sizes if set(dims) & _group(dim, layout)]
         grid = coord.data.reshape([sizes[dim] for dim in whole])
         picked = xr.Variable(whole, grid).isel({dim: 0 for dim in whole if dim not in dims}).transpose(*dims)
-        coords[name] = (tuple(dims), picked.data, layout["attrs"].get(name, coord.attrs))
-    return xr.DataArray(table.data.reshape(shape), dims=tuple(sizes), coords=coords, name=table.name, attrs=table.attrs)
+        coords[name] = (tuple(dims), picked.data, coord.attrs)
+    return xr.DataArray(
+        table.data.reshape(tuple(sizes.values())), dims=tuple(sizes), coords=coords, name=table.name, attrs=table.attrs
+    )
 
 
 def _group(dim: str, layout: dict[str, Any]) -> set[str]:
@@ -106,6 +123,6 @@ def _group(dim: str, layout: dict[str, Any]) -> set[str]:
     return signal if dim in signal else {name for name, _ in layout["dims"]} - signal
 
 
-def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
-    """Attributes as JSON can hold them."""
-    return {str(key): value.tolist() if isinstance(value, np.ndarray | np.generic) else value for key, value in attrs.items()}
+def _column(name: str) -> str:
+    """What a coordinate of the cube is called in the table, whose own dims come first."""
+    return f"{name} of the cube" if name.removesuffix(" of the cube") in _TABLE else name

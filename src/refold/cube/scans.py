@@ -36,10 +36,14 @@ def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> di
         check_cube(scan)  # raises, and says what a cube is
     cubes = {str(name): check_cube(value) for name, value in dict(scan).items()}
     if not cubes:
-        raise CubeError("a scan without any variable", "one or more cubes", "put the cubes into the Dataset as variables")
-    grids = {name: navigation_dims(cube) for name, cube in cubes.items()}
-    if len(set(grids.values())) > 1:
-        raise CubeError(f"navigation dims {grids}", "the same navigation dims in every cube", "rename the dims")
+        raise CubeError(
+            "a scan without any variable", "one or more cubes", "put the cubes into the Dataset as variables"
+        )
+    grids = {name: {dim: cube.sizes[dim] for dim in navigation_dims(cube)} for name, cube in cubes.items()}
+    if len({tuple(grid.items()) for grid in grids.values()}) > 1:
+        raise CubeError(
+            f"navigation dims {grids}", "the same navigation dims in every cube", "rename, reorder or crop the dims"
+        )
     return cubes
 
 

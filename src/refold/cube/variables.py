@@ -124,7 +124,7 @@ def _role_pattern(array: xr.DataArray, declared: tuple[str, ...]) -> list[str]:
     pattern: list[str] = []
     for dim in map(str, array.dims):
         role = array.coords[dim].attrs.get(ROLE) if dim in array.coords else None
-        # A dim goes by its name where the variable has it by name: scores are a cube too, with `component` as its signal.
+        # By its name where the variable has it by name: scores are a cube too, with `component` as its signal.
         word = dim if dim in declared or role is None else f"*{role}"
         if not (pattern and word.startswith("*") and pattern[-1] == word):
             pattern.append(word)
