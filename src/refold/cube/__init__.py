@@ -13,6 +13,7 @@ from refold.cube.axes import (
     signal_shape,
 )
 from refold.cube.folding import fold, unfold
+from refold.cube.fullgrid import to_full_grid
 from refold.cube.scans import check_scan, cubes_of
 from refold.cube.variables import VARIABLES, Variable, conform
 
@@ -33,5 +34,6 @@ __all__ = [
     "navigation_shape",
     "signal_dims",
     "signal_shape",
+    "to_full_grid",
     "unfold",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from refold.cube import to_full_grid
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
@@ -65,7 +66,4 @@ def open_run(path: str | Path) -> xr.Dataset:
 def _on_grid(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
     """Bring results of a coarser navigation grid to that of the answer."""
     coarser = [dim for dim in part.dims if dim in whole.sizes and part.sizes[dim] != whole.sizes[dim]]
-    if not coarser:
-        return part
-    full = {dim: whole[dim] for dim in coarser}
-    return part.sel(full, method="nearest").assign_coords(full)
+    return to_full_grid(part, {dim: whole[dim] for dim in coarser}) if coarser else part
