@@ -33,8 +33,10 @@ sections = {
     "prepare": {
         "crop": st.dictionaries(names, st.tuples(numbers, numbers), max_size=2),
         "rebin": st.dictionaries(names, st.integers(1, 16), max_size=3),
-        "rebin_how": st.sampled_from(["sum", "mean"]), "mask": st.dictionaries(words, anything, max_size=2),
-        "clip": st.dictionaries(st.sampled_from(["min", "max"]), numbers), "log1p": st.booleans(), "normalise": words,
+        "rebin_how": st.sampled_from(["sum", "mean"]),
+        "mask": st.dictionaries(st.sampled_from(["circle", "annulus", "fill"]), anything),
+        "clip": st.dictionaries(st.sampled_from(["min", "max"]), numbers), "log1p": st.booleans(),
+        "normalise": st.sampled_from(["total", "max", "unit"]),
     },
     "reduce": {
         "n_components": st.integers(1, 500) | st.floats(0.01, 0.999), "center": st.booleans(),
@@ -115,6 +117,9 @@ def test_a_recipe_that_says_little_is_one():
         ("[prepare.rebin]\nky = 2.0", "prepare.rebin = {'ky': 2.0}", "ky = 2"),
         ("[prepare.crop]\nenergy = [1, 2, 3]", "prepare.crop", "energy = [100, 900]"),
         ("[prepare.clip]\nmin = nan", "prepare.clip", "min = 0"),
+        ("[prepare.clip]\nlow = 1", "prepare.clip", "leave out 'low'"),
+        ("[prepare.mask]\ncircel = [1, 2]", "prepare.mask", "write 'circle'"),
+        ("[prepare]\nnormalise = true", "prepare.normalise = True", "default"),
         ("[landmarks]\nn = -1", "landmarks.n = -1", "20000"),
         ("[resources]\nmemory = '2 parsecs'", "2 parsecs", "2GB"),
         ("[resources]\nworkers = 0", "resources.workers = 0", "4"),

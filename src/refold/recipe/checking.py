@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from types import NoneType, UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from refold.errors import RecipeError
 
@@ -49,6 +49,8 @@ def in_words(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
         return " or ".join(in_words(arg) for arg in args if arg is not NoneType)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, args))}"
     if origin is dict:
         return f"a table of {_plural(in_words(args[1]))}"
     if origin is tuple:
@@ -67,7 +69,7 @@ def convert(hint: Any, value: Any) -> Any:
     Parameters
     ----------
     hint : type
-        bool, int, float, str, None, Any, and tuple, dict and unions of these.
+        bool, int, float, str, None, Any, a Literal, and tuple, dict and unions of these.
     value : object
         What was given: from TOML, from a caller, from numpy.
 
@@ -92,9 +94,11 @@ def convert(hint: Any, value: Any) -> Any:
     if origin is tuple:
         return _convert_list(args, value)
     if origin is dict:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return _convert_table(args[1], value)
+    if origin is Literal:
+        if not isinstance(value, str) or value not in args:
             raise MismatchError
-        return {key: convert(args[1], item) for key, item in value.items()}
+        return value
     return _convert_plain(hint, value)
 
 
@@ -119,6 +123,12 @@ def _convert_list(hints: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if len(items) != len(hints):
         raise MismatchError
     return tuple(convert(hint, item) for hint, item in zip(hints, items, strict=True))
+
+
+def _convert_table(hint: Any, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise MismatchError
+    return {key: convert(hint, item) for key, item in value.items()}
 
 
 def _convert_plain(hint: Any, value: Any) -> Any:
@@ -194,7 +204,7 @@ def plain(value: Any) -> Any:
 
 
 def check(section: str, field: Field[Any], hint: Any, value: Any) -> Any:
-    """Check one value of a section: its type, then the rule that the field declares (choices, least, or above).
+    """Check one value of a section: its type, then the rule that the field declares (keys, least, fraction, share).
 
     Raises
     ------
@@ -202,16 +212,18 @@ def check(section: str, field: Field[Any], hint: Any, value: Any) -> Any:
         If the value is of the wrong type, or outside what the field allows.
     """
     where = f"{section}.{field.name} = {_shown(value)}"
+    choices = [name for part in (hint, *get_args(hint)) if get_origin(part) is Literal for name in get_args(part)]
     try:
         value = convert(hint, value)
     except MismatchError:
-        raise RecipeError(where, in_words(hint), _example(section, field)) from None
+        remedy = nearest(value, choices) if choices and isinstance(value, str) else _example(section, field)
+        raise RecipeError(where, in_words(hint), remedy) from None
     rule = field.metadata
     if value is None:
         return None
-    if "choices" in rule and value not in rule["choices"]:
-        names = ", ".join(repr(choice) for choice in rule["choices"])
-        raise RecipeError(where, f"one of {names}", nearest(value, rule["choices"]))
+    for key in value if "keys" in rule else ():
+        if key not in rule["keys"]:
+            raise RecipeError(where, f"keys among {', '.join(rule['keys'])}", nearest(key, rule["keys"]))
     items = value.values() if isinstance(value, dict) else (value,)
     if "least" in rule and any(item < rule["least"] for item in items):
         raise RecipeError(where, f"{rule['least']} or more", _example(section, field))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from refold.errors import ParameterError, RecipeError
 from refold.planning import parse_bytes
@@ -64,17 +64,19 @@ class Prepare(Section):
         Part of the signal to leave out or keep, as the options of `refold.mask`.
     log1p : bool
         Take the logarithm of 1 + value.
-    normalise : str, optional
-        Scale each pixel, as `refold.normalise` does.
+    normalise : {"total", "max", "unit"}, optional
+        Divide each pixel by its sum, its largest value or its norm.
     """
 
     crop: dict[str, tuple[float, float]] = _rule({}, example="{ energy = [100, 900] }")
     rebin: dict[str, int] = _rule({}, least=1, example="{ ky = 2, kx = 2 }")
-    rebin_how: str = _rule("sum", choices=("sum", "mean"))
-    clip: dict[str, float] = _rule({}, example="{ min = 0, max = 1000 }")
-    mask: dict[str, Any] = _rule({}, example="{ circle = [0, 0, 5] }")
+    rebin_how: Literal["sum", "mean"] = "sum"
+    clip: dict[str, float] = _rule({}, keys=("min", "max"), example="{ min = 0, max = 1000 }")
+    mask: dict[str, Any] = _rule(
+        {}, keys=("circle", "annulus", "inside", "fill", "drop"), example="{ circle = [0, 0, 5] }"
+    )
     log1p: bool = False
-    normalise: str | None = None
+    normalise: Literal["total", "max", "unit"] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,11 @@ class Reduce(Section):
         Seed.
     """
 
-    method: str = _rule("pca", choices=("pca",))
+    method: Literal["pca"] = "pca"
     n_components: int | float = _rule(20, fraction=True, example="20, or 0.99 of the variance")
     center: bool = True
-    scaling: str | None = _rule(None, choices=("standard", "poisson"))
-    solver: str = _rule("auto", choices=("auto", "scatter", "subspace", "incremental"))
+    scaling: Literal["none", "standard", "poisson"] | None = None
+    solver: Literal["auto", "scatter", "subspace", "incremental"] = "auto"
     oversampling: int | None = _rule(None, least=1, example="10")
     tol: float = _rule(1e-3, least=0, example="1e-3")
     max_sweeps: int = _rule(12, least=1, example="12")
@@ -171,7 +173,7 @@ class Embed(Section):
         Any other parameter of umap-learn, passed through.
     """
 
-    method: str = _rule("umap", choices=("umap", "none"))
+    method: Literal["umap", "none"] = "umap"
     n_components: int = _rule(2, least=1, example="2")
     n_neighbors: int = _rule(15, least=2, example="15")
     min_dist: float = _rule(0.0, least=0, example="0.0")
@@ -203,10 +205,10 @@ class Cluster(Section):
         Whether everything may be one cluster.
     """
 
-    method: str = _rule("hdbscan", choices=("hdbscan",))
+    method: Literal["hdbscan"] = "hdbscan"
     min_cluster_size: int = _rule(25, least=2, example="25")
     min_samples: int = _rule(5, least=1, example="5")
-    cluster_selection_method: str = _rule("eom", choices=("eom", "leaf"))
+    cluster_selection_method: Literal["eom", "leaf"] = "eom"
     cluster_selection_epsilon: float = _rule(0.0, least=0, example="0.0")
     max_cluster_size: int | None = _rule(None, least=2, example="5000")
     allow_single_cluster: bool = False
