@@ -29,6 +29,14 @@ def where_of(path: Any) -> str:
     return f"{getattr(path, 'store', path)}/{array_path}".rstrip("/")
 
 
+def origin_of(path: Any) -> str:
+    """Name where a cube came from, so that it can be found again from another directory."""
+    where = where_of(path)
+    return (
+        where if "://" in where or not isinstance(path, str | os.PathLike) else str(Path(where).expanduser().absolute())
+    )
+
+
 def signals_of(
     path: Any, *, shape: Sequence[int] | None, dtype: DTypeLike | None, offset: int, reader: str | None
 ) -> list[Signal]:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import DTypeLike
 
 from refold.errors import ParameterError
-from refold.source.finding import signals_of, where_of
+from refold.source.finding import origin_of, signals_of, where_of
 from refold.source.signals import SignalInfo, choose
 
 
@@ -79,7 +79,7 @@ def open(
     if signal_dims is not None:
         chosen = chosen.with_signal_dims((signal_dims,) if isinstance(signal_dims, str) else tuple(signal_dims))
     cube = chosen.to_cube(chunks)
-    cube.attrs.update(source=where, signal=chosen.name)
+    cube.attrs.update(source=origin_of(path), signal=chosen.name)
     return cube
 
 
