@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from refold.errors import ParameterError
 
+_ROUNDS_UP = 999.5  # to 1000, which the next unit writes better
 _UNITS = {"": 1, "B": 1}
 for _power, _prefix in enumerate("KMGTP", start=1):
     _UNITS |= {_prefix: 1000**_power, f"{_prefix}B": 1000**_power, f"{_prefix}IB": 1024**_power}
@@ -39,10 +40,12 @@ def parse_bytes(text: str | int) -> int:
     unit = match.group(2).upper() if match else None
     try:
         size = int(float(match.group(1)) * _UNITS[unit or ""]) if match else 0
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise ParameterError(f"a size of {text!r}", "a positive number of bytes with a unit", "write it as in 2GB or 512MiB")
+        raise ParameterError(
+            f"a size of {text!r}", "a positive number of bytes with a unit", "write it as in 2GB or 512MiB"
+        )
     return size
 
 
@@ -54,10 +57,12 @@ def format_bytes(size: float) -> str:
     >>> format_bytes(2_147_483_648), format_bytes(950)
     ('2.15 GB', '950 B')
     """
-    if size < _UNITS["K"]:
-        return f"{size:.0f} B"
-    power = min(5, (len(str(int(size))) - 1) // 3)
-    return f"{size / 1000**power:.3g} {'KMGTP'[power - 1]}B"
+    value, prefix = float(size), ""
+    for larger in ("k", "M", "G", "T", "P"):
+        if value < _ROUNDS_UP:
+            break
+        value, prefix = value / 1000, larger
+    return f"{value:.0f} {prefix}B" if value >= 100 or not prefix else f"{value:.3g} {prefix}B"
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,11 @@ def lay_out(
     pixel_bytes: int,
     block_bytes: int,
     *,
+    enough_bytes: int | None = None,
     min_blocks: int = 1,
     max_partitions: int = 64,
 ) -> Grid:
-    """Cut a navigation grid into blocks of whole chunks, as large as allowed.
+    """Cut a navigation grid into blocks of whole chunks, as large as allowed and useful.
 
     Parameters
     ----------
@@ -116,6 +117,8 @@ def lay_out(
         Bytes that one pixel costs while its block is in memory.
     block_bytes : int
         Bytes that one block may cost.
+    enough_bytes : int, optional
+        Bytes past which a larger block gains nothing; chunks are not merged beyond, nor split for that.
     min_blocks : int
         Blocks wanted at least, so that all workers have some; chunks are not split for that.
     max_partitions : int
@@ -143,7 +146,8 @@ def lay_out(
             "allow more memory, use fewer workers, or rebin the signal",
         )
     max_pixels = max(1, block_bytes // pixel_bytes)
-    merged = _merge_chunks(chunks, max_pixels, min_blocks)
+    enough = max_pixels if enough_bytes is None else min(max_pixels, enough_bytes // pixel_bytes)
+    merged = _merge_chunks(chunks, enough, min_blocks)
     edges = [(0, *accumulate(sizes)) for sizes in merged]
     splits = math.prod(max(sizes) for sizes in merged) > max_pixels
     if splits:
@@ -161,15 +165,21 @@ def _merge_chunks(chunks: Sequence[Sequence[int]], max_pixels: int, min_blocks: 
         blocks_else = math.prod(len(other) for i, other in enumerate(merged) if i != dim)
         best = 1
         for run in range(2, len(sizes) + 1):
-            largest = max(sum(sizes[i : i + run]) for i in range(0, len(sizes), run))
-            if largest * others > max_pixels or math.ceil(len(sizes) / run) * blocks_else < min_blocks:
+            if max(_runs(sizes, run)) * others > max_pixels or math.ceil(len(sizes) / run) * blocks_else < min_blocks:
                 break
             best = run
-        best = math.ceil(len(sizes) / math.ceil(len(sizes) / best))  # as many blocks, of more even size
-        merged[dim] = [sum(sizes[i : i + best]) for i in range(0, len(sizes), best)]
+        even = math.ceil(len(sizes) / math.ceil(len(sizes) / best))  # as many blocks, of more even size
+        if max(_runs(sizes, even)) <= max(_runs(sizes, best)):
+            best = even
+        merged[dim] = _runs(sizes, best)
         if best < len(sizes):
             break
     return merged
+
+
+def _runs(sizes: Sequence[int], run: int) -> list[int]:
+    """Sizes of so many neighbours together."""
+    return [sum(sizes[i : i + run]) for i in range(0, len(sizes), run)]
 
 
 def _split(edges: list[tuple[int, ...]], max_pixels: int) -> list[tuple[int, ...]]:
