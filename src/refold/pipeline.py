@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
 from refold.report import write_report
 from refold.source import open as open_scan
-from refold.stages import Work
-from refold.store import RunStore, StageRecord, identify, open_run, stage_fingerprint, versions
-from refold.store.run import is_run
+from refold.stages import BINNED, CLUSTER, EMBED, FEATURES, LABELS, REDUCE, STATISTICS, Work
+from refold.store import RunStore, StageRecord, enter, free_disk, open_run, stage_fingerprint, versions
 
 
 @dataclass(frozen=True)
@@ -35,27 +34,27 @@ class Stage:
     ----------
     name : str
         Also the name of the method of `Work` that does it.
-    group : str
-        Group of the store that holds its results; the answer itself lies in the root, which has no name.
-    variables : tuple of str
-        Its variables, where it shares its group with another stage.
+    groups : tuple of str
+        Groups of the store that hold its results.
+    answer : str, optional
+        Group that it writes and whose arrays are the run's answer: they end in the root.
     packages : tuple of str
         Packages whose version changes its result.
     """
 
     name: str
-    group: str
-    variables: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    answer: str | None = None
     packages: tuple[str, ...] = ("refold",)
 
 
 STAGES = (
-    Stage("features", "stages/features"),
-    Stage("reduce", "stages/reduce"),
-    Stage("embed", "stages/embed", packages=("refold", "umap-learn", "numba")),
-    Stage("cluster", "stages/cluster", packages=("refold", "hdbscan")),
-    Stage("labels", "", ("labels", "probability", "membership", "embedding", "cluster", "latent", "stages/binned")),
-    Stage("statistics", "", ("cluster_mean", "cluster_std", "cluster_size")),
+    Stage("features", (FEATURES,)),
+    Stage("reduce", (REDUCE,)),
+    Stage("embed", (EMBED,), packages=("refold", "umap-learn", "numba")),
+    Stage("cluster", (CLUSTER,), packages=("refold", "hdbscan")),
+    Stage("labels", (BINNED,), answer=LABELS),
+    Stage("statistics", answer=STATISTICS),
 )
 
 
@@ -208,20 +207,13 @@ def plan(
     >>> refold.plan(refold.as_cube(np.ones((20, 20, 8)), signal="energy"), n_components=3).sweeps
     5
     """
-    scan, recipe = _given(scan, recipe, options)
-    with settings(memory=memory or recipe.resources.memory, workers=workers or recipe.resources.workers):
-        work = Work(check_scan(scan), recipe)
-        place = Path(store) if store is not None else None
-        there = RunStore.open(place) if place is not None and place.exists() else None
-        expected = _fingerprints(work)
-        reused = {
-            name
-            for name in expected
-            if there and (record := there.record(name)) and record.fingerprint == expected[name]
-        }
-        forecast = work.forecast(frozenset(reused))
+    work = Work(*_given(scan, recipe, options))
+    place = Path(store) if store is not None else None
+    there = enter(place, work.identity) if place is not None else None
+    with _resources(work.recipe, there, memory=memory, workers=workers):
+        forecast = work.forecast(_reused(work, there))
         if check:
-            forecast.check(_free_disk(place or Path.cwd()))
+            forecast.check(free_disk(place or Path.cwd()))
         return forecast
 
 
@@ -240,72 +232,65 @@ def execute(
     """Do what `run` does, and return what it cost and found; for the parameters see there."""
     began = time.perf_counter()
     reset_peak()
-    scan, recipe = _given(scan, recipe, options)
-    cube = check_scan(scan)
-    place = Path(store) if store is not None else Path.cwd() / f"{_stem(cube)}.run.zarr"
-    there = _enter(place, cube)
-    remembered = there.note["resources"] if there else {}
-    with settings(
-        memory=memory or recipe.resources.memory or remembered.get("memory"),
-        workers=workers or recipe.resources.workers or remembered.get("workers"),
-        client=client,
-        progress=progress if progress is not None else progress_for_terminal(),
-    ) as setup:
-        budget = setup.budget
-        with settings(memory=budget.memory, workers=budget.workers):
-            return _execute(Work(cube, recipe), place, there, report=report, began=began)
-
-
-def _execute(work: Work, place: Path, there: RunStore | None, *, report: bool, began: float) -> Outcome:
-    expected = _fingerprints(work)
-    forecast = work.forecast()
-    forecast.check(_free_disk(place))
-    budget = current_settings().budget
-    note = {
-        "recipe": work.recipe.to_toml(),
-        "plan": forecast.as_dict(),
-        "versions": versions(),
-        "resources": {"memory": budget.memory, "workers": budget.workers},
-    }
-    if there is None:
-        there = RunStore.create(place, {"source": identify(work.raw), **note})
-    kept = there.keep_only(expected)
-    there.keep(**note)
-    work.store = there
-    records = {}
-    for stage in STAGES:
-        if stage.name == "features" and not work.materialise:
-            continue
-        if stage.name not in kept:
-            there.begin(stage.group, stage.variables)
-            there.finish(stage.name, _do(work, stage, expected[stage.name]))
-        records[stage.name] = there.record(stage.name)
+    work = Work(*_given(scan, recipe, options))
+    place = Path(store) if store is not None else Path.cwd() / f"{_stem(work.raw)}.run.zarr"
+    there = enter(place, work.identity)
+    progress = progress if progress is not None else progress_for_terminal()
+    with _resources(work.recipe, there, memory=memory, workers=workers, client=client, progress=progress):
+        work.forecast(_reused(work, there)).check(free_disk(place))
+        work.store = _begin(work, place, there)
+        records, reused = _do_all(work)
+        summary = work.summary()
+    work.store.keep(measured={**_totals(records), **summary, "peak_memory": peak_memory()})
     page = place.with_suffix(".html") if report else None
-    done = {name: {"seconds": rec.seconds, "reused": name in kept} for name, rec in records.items() if rec is not None}
-    new = [rec for name, rec in records.items() if rec is not None and name not in kept]
-    summary = work.summary()
-    measured = {
-        "stages": done,
-        "sweeps": sum(rec.sweeps for rec in new),
-        "chunks_read": sum(rec.chunks_read for rec in new),
-        "bytes_read": sum(rec.bytes_read for rec in new),
-        "peak_memory": peak_memory(),
-        "seconds": time.perf_counter() - began,
-        **summary,
-    }
-    there.keep(measured=measured)
     if page is not None:
         write_report(open_run(place), page)
+    new = _totals({name: record for name, record in records.items() if name not in reused})
     return Outcome(
         store=place,
         report=page,
-        stages=done,
-        chunks_read=measured["chunks_read"],
-        bytes_read=measured["bytes_read"],
+        stages={name: {"seconds": record.seconds, "reused": name in reused} for name, record in records.items()},
+        chunks_read=new["chunks_read"],
+        bytes_read=new["bytes_read"],
         peak_memory=peak_memory(),
         seconds=time.perf_counter() - began,
         **summary,
     )
+
+
+def _begin(work: Work, place: Path, there: RunStore | None) -> RunStore:
+    """The store, with what is planned noted in it before anything is done."""
+    budget = current_settings().budget
+    note = {
+        "recipe": work.recipe.to_toml(),
+        "plan": work.forecast().as_dict(),
+        "versions": versions(),
+        "resources": {"memory": budget.memory, "workers": budget.workers},
+    }
+    if there is None:
+        return RunStore.create(place, {"source": work.identity, **note})
+    there.keep(**note)
+    return there
+
+
+def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
+    """Do what is not there yet; return the records of all stages, and the names of those that were there."""
+    expected, store = _fingerprints(work), work.store
+    kept = store.keep_only(expected)
+    needed = work.materialise and not {"reduce", "statistics"} <= set(kept)
+    stages = [stage for stage in STAGES if stage.name != "features" or needed or stage.name in kept]
+    for stage in stages:
+        if stage.name not in kept:
+            store.clear()
+            record = _do(work, stage, expected[stage.name])
+            store.finish(stage.name, record, stage.groups, stage.answer)
+    return {stage.name: store.record(stage.name) for stage in stages}, kept
+
+
+def _totals(records: Mapping[str, StageRecord]) -> dict[str, Any]:
+    """What some stages cost together."""
+    names = ("sweeps", "chunks_read", "bytes_read", "seconds")
+    return {name: sum(getattr(record, name) for record in records.values()) for name in names}
 
 
 def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
@@ -325,42 +310,46 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
     )
 
 
-def _given(scan: Any, recipe: Recipe | None, options: Mapping[str, Any]) -> tuple[Any, Recipe]:
-    """The scan and the recipe, from what was given of either."""
+def _given(scan: Any, recipe: Recipe | None, options: Mapping[str, Any]) -> tuple[xr.DataArray, Recipe]:
+    """The cube and the recipe, from what was given of either."""
     recipe = (recipe if recipe is not None else Recipe()).with_options(**options)
     if isinstance(scan, str | os.PathLike):
         recipe = recipe.with_options(source={"path": os.fspath(scan)})
         scan = None
     if scan is not None:
-        return scan, recipe
+        return check_scan(scan), recipe
     source = recipe.source.to_dict()
     if "path" not in source:
         raise ParameterError("neither a scan nor a recipe that names one", "a scan", "give a path or a cube")
-    return open_scan(source.pop("path"), **source), recipe
+    return check_scan(open_scan(source.pop("path"), **source)), recipe
 
 
-def _enter(place: Path, cube: xr.DataArray) -> RunStore | None:
-    """The run that is there already, if it is one of this scan."""
-    if not place.exists():
-        return None
-    if not is_run(place):
-        raise StoreExistsError(
-            f"{place}, which is not a run of Refold", "a new place, or a run to go on with", "choose another output"
-        )
-    store = RunStore.open(place)
-    if store.note["source"] != identify(cube):
-        was = store.note["source"]
-        raise StoreExistsError(
-            f"{place}, a run of {was.get('path', was['name'])} {was['shape']}",
-            f"a run of this scan, {list(cube.shape)}",
-            "choose another output, or remove that run if the scan was replaced",
-        )
-    return store
+@contextmanager
+def _resources(recipe: Recipe, there: RunStore | None, **given: Any) -> Iterator[None]:
+    """What sweeps may use: as given now, or as the recipe says, or as the run began with, or by default.
+
+    A run goes on with what it began with, because blocks follow from it, and the last bits of sums from blocks.
+    """
+    began_with = there.note["resources"] if there else {}
+    for name in ("memory", "workers"):
+        given[name] = given[name] or getattr(recipe.resources, name) or began_with.get(name)
+    with settings(**given) as setup, settings(memory=setup.budget.memory, workers=setup.budget.workers):
+        yield
+
+
+def _reused(work: Work, there: RunStore | None) -> frozenset[str]:
+    """Stages whose results are there already."""
+    stages = there.note["stages"] if there else {}
+    return frozenset(
+        name
+        for name, fingerprint in _fingerprints(work).items()
+        if stages.get(name, {}).get("fingerprint") == fingerprint
+    )
 
 
 def _fingerprints(work: Work) -> dict[str, str]:
     """What each stage's result must carry to be the answer to this recipe for this scan."""
-    before, found = repr(sorted(identify(work.raw).items())), {}
+    before, found = repr(sorted(work.identity.items())), {}
     for stage in STAGES:
         before = stage_fingerprint(stage.name, work.recipe.options(stage.name), before, stage.packages)
         found[stage.name] = before
@@ -369,10 +358,3 @@ def _fingerprints(work: Work) -> dict[str, str]:
 
 def _stem(cube: xr.DataArray) -> str:
     return Path(cube.attrs["source"]).stem if "source" in cube.attrs else str(cube.name or "scan")
-
-
-def _free_disk(place: Path) -> int:
-    folder = place.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,7 @@ from refold.backprojection import Refolder, backproject, cluster_statistics, to_
 from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import UMAP, Landmarks
-from refold.engine import ZarrWriter, current_settings, plan_grid, sweep
+from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep
 from refold.engine.reading import CubeReader
 from refold.engine.traversal import pixel_bytes
 from refold.planning import Grid
@@ -22,8 +24,12 @@ from refold.planning.forecast import Forecast, Sizes, forecast
 from refold.prepare import clip, crop, log1p, mask, normalise, rebin
 from refold.recipe import Prepare, Recipe
 from refold.reduce import PCA
+from refold.store import RunStore, identify
 
-_BINNED = "stages/binned"  # the answer on the grid where it was found, if that is coarser than the scan's
+# Groups of the store. The last two are moved into its root when they are whole.
+FEATURES, REDUCE, EMBED, CLUSTER = "stages/features", "stages/reduce", "stages/embed", "stages/cluster"
+BINNED = "stages/binned"  # the answer on the grid where it was found, if that is coarser than the scan's
+LABELS, STATISTICS = "stages/labels", "stages/statistics"
 _CHUNK_BYTES = 16_000_000  # of arrays that are written: large enough to read fast, small enough to pick from
 
 
@@ -72,7 +78,7 @@ class Work:
         self.recipe = recipe
         self.full, self.cube = prepare(raw, recipe.prepare)
         self.pca = PCA(**recipe.section("reduce"))
-        self.store: Any = None  # a RunStore, once there is one; planning needs none
+        self.store: RunStore = RunStore(Path())  # none, until the run begins; planning needs none
         self._first: Any = None
 
     # --- what the plan needs to know ----------------------------------------------------------------------------------
@@ -87,6 +93,11 @@ class Work:
     def binned(self) -> bool:
         """Whether the answer is found on a coarser navigation grid than the scan's."""
         return any(self.cube.sizes[dim] != self.full.sizes[dim] for dim in navigation_dims(self.full))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Which scan this is."""
+        return identify(self.raw)
 
     @cached_property
     def grid(self) -> Grid:
@@ -135,7 +146,7 @@ class Work:
         """Read the scan once: write its features, and take the sums that the reduction starts from."""
         chunks = self.grid.target_chunks(_pixels_in_chunk(self.cube))
         compressor = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
-        targets = self.store.targets("stages/features", {"features": self.cube}, chunks, compressor)
+        targets = self.store.targets(FEATURES, {"features": self.cube}, chunks, compressor)
         visitors = (self.pca.first_visitor(self.cube), ZarrWriter(targets["features"]))
         self._first, _ = sweep(self.cube, *visitors, grid=self.grid, label="features")
         return {}
@@ -145,7 +156,7 @@ class Work:
         """What is learnt from: the features as they were written, or the scan itself."""
         if not self.materialise:
             return self.cube
-        return self.store.read("stages/features")["features"].rename(self.cube.name).assign_attrs(self.cube.attrs)
+        return self.store.read(FEATURES)["features"].rename(self.cube.name).assign_attrs(self.cube.attrs)
 
     def reduce(self) -> dict[str, Any]:
         """Fit the components; write every pixel's scores and what they leave of it in one sweep."""
@@ -156,14 +167,14 @@ class Work:
         self._first = None
         templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
         chunks = self.grid.target_chunks(_pixels_in_chunk(templates["scores"]))
-        self.store.write("stages/reduce", self.pca.to_dataset())
-        targets = self.store.targets("stages/reduce", templates, chunks)
+        self.store.write(REDUCE, self.pca.to_dataset())
+        targets = self.store.targets(REDUCE, templates, chunks)
         sweep(cube, ZarrWriter(targets, self.pca.project), grid=self.grid, label="scores")
         return {"solver": self.pca.solver_, "explained": float(self.pca.explained_variance_ratio_.sum())}
 
     def embed(self) -> dict[str, Any]:
         """Choose landmarks and, unless told otherwise, find their latent coordinates."""
-        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self.store.read("stages/reduce")["scores"])
+        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self.store.read(REDUCE)["scores"])
         found: dict[str, Any] = {
             "landmark_pixel": ("landmark", landmarks.pixels_),
             "landmark_scores": (("landmark", "component"), landmarks.rows_),
@@ -172,12 +183,12 @@ class Work:
         if self.recipe.embed.method == "umap":
             latent = UMAP(**self.recipe.section("embed")).fit_transform(landmarks.rows_)
             found["landmark_embedding"] = (("landmark", "latent"), latent)
-        self.store.write("stages/embed", xr.Dataset(found))
+        self.store.write(EMBED, xr.Dataset(found))
         return {"landmarks": len(landmarks.pixels_)}
 
     def cluster(self) -> dict[str, Any]:
         """Cluster the landmarks."""
-        marks = self.store.read("stages/embed").load()
+        marks = self.store.read(EMBED).load()
         rows = marks.get("landmark_embedding", marks["landmark_scores"])
         model = HDBSCAN(**self.recipe.section("cluster")).fit(rows.values, weights=marks["landmark_weight"].values)
         found = {
@@ -185,25 +196,25 @@ class Work:
             "landmark_probability": ("landmark", model.probabilities_),
             "landmark_membership": (("landmark", "cluster"), model.membership_),
         }
-        self.store.write("stages/cluster", xr.Dataset(found))
+        self.store.write(CLUSTER, xr.Dataset(found))
         return {"clusters": model.n_clusters_}
 
     def labels(self) -> dict[str, Any]:
         """Give every pixel the answer of its nearest landmarks, on the scan's own grid."""
-        scores = self.store.read("stages/reduce")["scores"]
+        scores = self.store.read(REDUCE)["scores"]
         marks, answers = self._landmark_answers()
         grid = plan_grid(scores)
         chunks = grid.target_chunks(_pixels_in_chunk(scores))
-        group = _BINNED if self.binned else ""
+        group = BINNED if self.binned else LABELS
         targets = self.store.targets(group, dict(backproject(scores, marks, **answers).data_vars), chunks)
         sweep(scores, ZarrWriter(targets, Refolder(marks, **answers)), grid=grid, label="labels")
         if self.binned:
-            self.store.write("", to_full_grid(self.store.read(_BINNED), self.full.coords))
+            self.store.write(LABELS, _evenly_chunked(to_full_grid(self.store.read(BINNED), self.full.coords)))
         return {}
 
     def _landmark_answers(self) -> tuple[Any, dict[str, Any]]:
         """The landmarks, and what was found on them, in the words of `refold.backproject`."""
-        kept = xr.merge([self.store.read("stages/embed").load(), self.store.read("stages/cluster").load()])
+        kept = xr.merge([self.store.read(EMBED).load(), self.store.read(CLUSTER).load()])
         marks = SimpleNamespace(pixels_=kept["landmark_pixel"].values, rows_=kept["landmark_scores"].values)
         names = {"labels": "label", "probability": "probability", "membership": "membership", "embedding": "embedding"}
         answers = {name: kept[f"landmark_{own}"].values for name, own in names.items() if f"landmark_{own}" in kept}
@@ -211,9 +222,13 @@ class Work:
 
     def statistics(self) -> dict[str, Any]:
         """Mean and deviation of the signal of every cluster."""
-        labels = self.store.array(_BINNED if self.binned else "", "labels")
-        n_clusters = self.store.read("stages/cluster").sizes["cluster"]
-        self.store.write("", cluster_statistics(self._features, labels, n_clusters))
+        labels = self.store.array(BINNED if self.binned else "", "labels")
+        n_clusters = self.store.read(CLUSTER).sizes["cluster"]
+        # The same blocks as in every sweep over the features, so that chunks are read as often as was planned.
+        state_bytes = ClusterSums(labels, n_clusters, n_features=n_features(self.cube)).nbytes
+        partitions = min(self.grid.n_partitions, current_settings().budget.max_partitions(state_bytes))
+        grid = replace(self.grid, n_partitions=partitions)
+        self.store.write(STATISTICS, cluster_statistics(self._features, labels, n_clusters, grid=grid))
         return {}
 
     def summary(self) -> dict[str, Any]:
@@ -224,3 +239,11 @@ class Work:
 
 def _pixels_in_chunk(like: xr.DataArray) -> int:
     return max(1, _CHUNK_BYTES // (n_features(like) * like.dtype.itemsize))
+
+
+def _evenly_chunked(answer: xr.Dataset) -> xr.Dataset:
+    """The same in chunks of one size, as Zarr wants them: what comes from a coarser grid has chunks of any."""
+    labels = answer["labels"]
+    widest = max(variable.size for variable in answer.data_vars.values()) // labels.size
+    side = max(1, int((_CHUNK_BYTES / (4 * max(1, widest))) ** (1 / labels.ndim)))
+    return answer.chunk(dict.fromkeys(labels.dims, side))

@@ -1,7 +1,8 @@
 """The run: one Zarr v3 store that holds every stage's result, its recipe and its provenance."""
 
+from refold.store.entering import enter, free_disk
 from refold.store.fingerprint import identify, stage_fingerprint, versions
 from refold.store.reading import open_run
 from refold.store.run import RunStore, StageRecord
 
-__all__ = ["RunStore", "StageRecord", "identify", "open_run", "stage_fingerprint", "versions"]
+__all__ = ["RunStore", "StageRecord", "enter", "free_disk", "identify", "open_run", "stage_fingerprint", "versions"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ import zarr
 
 from refold.cube import conform
 from refold.cube.variables import VARIABLES
-from refold.errors import DiskFullError, StoreError, StoreExistsError
+from refold.errors import DiskFullError, RefoldError, StoreError, StoreExistsError
 
 FORMAT = 1
 _NOTE = "refold"
+_METADATA = "zarr.json"
+_STAGES = "stages"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class StageRecord:
         Highest resident memory of the process at its end, in bytes.
     notes : dict
         Anything else worth knowing, JSON-ready.
+    holds : sequence of str
+        Groups and root arrays that are its result.
     """
 
     fingerprint: str
@@ -48,6 +53,7 @@ class StageRecord:
     bytes_read: int = 0
     peak_memory: int = 0
     notes: Mapping[str, Any] | None = None
+    holds: Sequence[str] = ()
 
 
 class RunStore:
@@ -57,11 +63,16 @@ class RunStore:
     ----------
     path : Path
         Directory of the store.
+
+    Notes
+    -----
+    The root's metadata is one small file that is replaced in one step. It holds the records of the finished stages
+    and, as consolidated metadata, the list of their arrays: readers follow that list, so nothing else is seen. Stages
+    write into groups of their own below ``stages``; what is to be the answer is moved into the root when it is whole.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.root = zarr.open_group(self.path, mode="r+", zarr_format=3)
 
     @classmethod
     def create(cls, path: str | Path, note: Mapping[str, Any]) -> RunStore:
@@ -89,9 +100,12 @@ class RunStore:
         path = Path(path)
         if path.exists():
             raise StoreExistsError(f"{path}, which exists", "a path where nothing is", "choose another output")
+        partial = path.with_name(f".{path.name}.partial")  # a directory is a run from its first moment
         with mended_errors(path):
-            group = zarr.create_group(path, zarr_format=3)
-            group.attrs[_NOTE] = {"format": FORMAT, "stages": {}, **note}
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            cls(partial)._replace_root({"format": FORMAT, "stages": {}, **note})
+            partial.replace(path)
         return cls(path)
 
     @classmethod
@@ -108,19 +122,37 @@ class RunStore:
             raise StoreError(f"nothing at {path}", "a run's store", "check the path, or make a run with refold run")
         if not is_run(path):
             raise StoreExistsError(f"{path}, which is not a run of Refold", "a run's store", "choose another path")
-        with mended_errors(path):
-            return cls(path)
+        return cls(path)
+
+    # --- the root's metadata: what is finished ------------------------------------------------------------------------
 
     @property
     def note(self) -> dict[str, Any]:
         """Everything that is kept with the run: recipe, source, versions, plan, records of finished stages."""
-        note: dict[str, Any] = dict(self.root.attrs.asdict()[_NOTE])  # type: ignore[arg-type]  # JSON, ours
+        note: dict[str, Any] = _metadata_of(self.path)["attributes"][_NOTE]
         return note
 
     def keep(self, **entries: Any) -> None:
         """Keep entries with the run, replacing those of the same name."""
         with mended_errors(self.path):
-            self.root.attrs[_NOTE] = {**self.note, **entries}
+            self._replace_root({**self.note, **entries})
+
+    def _replace_root(self, note: Mapping[str, Any]) -> None:
+        held = {name for entry in note["stages"].values() for name in entry["holds"]}
+        found = {}
+        for name in sorted(held | ({_STAGES} if any("/" in name for name in held) else set())):
+            whole = self.path / name
+            files = [whole / _METADATA] if name == _STAGES else sorted(whole.rglob(_METADATA))
+            found |= {file.parent.relative_to(self.path).as_posix(): json.loads(file.read_text()) for file in files}
+        root = {
+            "attributes": {_NOTE: note},
+            "zarr_format": 3,
+            "node_type": "group",
+            "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": found},
+        }
+        partial = self.path / f".{_METADATA}.partial"
+        partial.write_text(json.dumps(root, indent=2, default=list), encoding="utf-8")
+        partial.replace(self.path / _METADATA)
 
     def record(self, stage: str) -> StageRecord | None:
         """The record of a stage, or None where it is not finished."""
@@ -135,22 +167,54 @@ class RunStore:
             self.keep(stages=kept)
         return list(kept)
 
-    def begin(self, group: str, variables: tuple[str, ...] = ()) -> None:
-        """Remove what an unfinished stage may have left: a whole group, or some variables of the root."""
+    def clear(self) -> None:
+        """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left."""
+        held = {name for entry in self.note["stages"].values() for name in entry["holds"]}
         with mended_errors(self.path):
-            for name in [group] if group else variables:
-                shutil.rmtree(self.path / name, ignore_errors=False) if (self.path / name).exists() else None
+            for folder in (self.path, self.path / _STAGES):
+                for item in sorted(folder.iterdir()) if folder.is_dir() else []:
+                    name = item.relative_to(self.path).as_posix()
+                    if item.is_dir() and name not in {*held, _STAGES}:
+                        shutil.rmtree(item)
 
-    def finish(self, stage: str, record: StageRecord) -> None:
-        """Write the record of a stage: from now on it counts as finished."""
-        self.keep(stages={**self.note["stages"], stage: asdict(record)})
+    def finish(self, stage: str, record: StageRecord, groups: Sequence[str], answer: str | None = None) -> None:
+        """Write the record of a stage: from now on it counts as finished.
+
+        Parameters
+        ----------
+        stage : str
+            Its name.
+        record : StageRecord
+            What to keep of it.
+        groups : sequence of str
+            Groups that it may have written.
+        answer : str, optional
+            Group whose arrays are the run's answer: they are moved into the root.
+        """
+        with mended_errors(self.path):
+            holds = [group for group in groups if (self.path / group).is_dir()]
+            if answer is not None:
+                holds += self._move_to_root(answer)
+            entry = {**asdict(record), "holds": holds}
+            self._replace_root({**self.note, "stages": {**self.note["stages"], stage: entry}})
+
+    def _move_to_root(self, group: str) -> list[str]:
+        names = sorted(item.name for item in (self.path / group).iterdir() if item.is_dir())
+        for name in names:
+            if not (self.path / name).exists():  # else it is a coordinate that another answer brought already
+                (self.path / group / name).replace(self.path / name)
+        shutil.rmtree(self.path / group)
+        return names
+
+    # --- results ------------------------------------------------------------------------------------------------------
 
     def write(self, group: str, dataset: xr.Dataset) -> None:
         """Write small results, each passed through its declaration where it has one."""
         declared = {str(name): conform(str(name), var) if name in VARIABLES else var for name, var in dataset.items()}
         ready = xr.Dataset(declared, coords=dataset.coords, attrs=dataset.attrs)
         with mended_errors(self.path):
-            ready.to_zarr(self.path, group=group or None, mode="a", zarr_format=3, consolidated=False)
+            self._enter(group)
+            ready.to_zarr(self.path / group, mode="a", zarr_format=3, consolidated=False)
 
     def targets(
         self, group: str, templates: Mapping[str, xr.DataArray], chunks: tuple[int, ...], compressors: Any = "auto"
@@ -160,7 +224,7 @@ class RunStore:
         Parameters
         ----------
         group : str
-            Group of the stage; empty for the root.
+            Group of the stage.
         templates : mapping of str to xarray.DataArray
             Dims, shape, dtype and coordinates of each array; their values are not looked at.
         chunks : tuple of int
@@ -186,33 +250,41 @@ class RunStore:
                 "fill_value": np.asarray(fill, like.dtype).item(),
             }
         with mended_errors(self.path):
+            self._enter(group)
             dataset = xr.Dataset(empty)
             dataset.to_zarr(
-                self.path,
-                group=group or None,
-                mode="a",
-                zarr_format=3,
-                consolidated=False,
-                compute=False,
-                encoding=encoding,
+                self.path / group, mode="a", zarr_format=3, consolidated=False, compute=False, encoding=encoding
             )
             where = zarr.open_group(self.path / group, mode="r+")
         return {name: where[name] for name in names}  # type: ignore[misc]  # arrays, as just created
 
+    def _enter(self, group: str) -> None:
+        """See to it that the groups above a group are there; the root is none of them, it has its own writer."""
+        for above in reversed(Path(group).parents[:-1]):
+            if not (self.path / above / _METADATA).exists():
+                zarr.create_group(self.path / above, zarr_format=3)
+
     def read(self, group: str) -> xr.Dataset:
-        """Open the results of a stage lazily, its own chunks as Dask chunks."""
-        return xr.open_zarr(self.path, group=group or None, consolidated=False, chunks={})
+        """Open the results of a stage lazily, its own chunks as Dask chunks; of the root what is finished."""
+        return xr.open_zarr(self.path / group, consolidated=not group, chunks={})
 
     def array(self, group: str, name: str) -> zarr.Array[Any]:
         """Open one array of a stage, to be read by the block."""
-        return self.root[f"{group}/{name}" if group else name]  # type: ignore[return-value]  # we wrote an array there
+        return zarr.open_array(self.path / group / name, mode="r")
+
+
+def _metadata_of(path: Path) -> dict[str, Any]:
+    with mended_errors(path):
+        metadata: dict[str, Any] = json.loads((path / _METADATA).read_text(encoding="utf-8"))
+        return metadata
 
 
 def is_run(path: Path) -> bool:
     """Whether a run of Refold is there."""
-    if not (path / "zarr.json").is_file():
+    try:
+        return _NOTE in _metadata_of(path).get("attributes", {})
+    except (StoreError, ValueError, AttributeError):  # nothing there, or no metadata of Zarr
         return False
-    return _NOTE in zarr.open_group(path, mode="r").attrs
 
 
 @contextmanager
@@ -220,7 +292,7 @@ def mended_errors(path: Path) -> Iterator[None]:
     """Say in our words what the operating system refused."""
     try:
         yield
-    except StoreError:
+    except RefoldError:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
