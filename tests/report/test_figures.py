@@ -12,6 +12,7 @@ from refold import report
 from refold.errors import ParameterError, VariableError
 from refold.report.canvas import png
 from refold.report.colours import NOISE, palette, to_rgb
+from refold.report.latent import latent_name
 from refold.report.spectra import Signals
 from tests.report.made import make_run
 
@@ -115,6 +116,21 @@ def test_three_signal_dims_are_drawn_as_channels():
     run["cluster_mean"] = run.cluster_mean.expand_dims(detector=2, axis=1)
     assert Signals.of(run).mean.shape == (3, 2 * 24 * 24)
     pixels(report.mean_signals(run), 30)
+
+
+def test_signals_belong_to_clusters_by_number_not_by_place():
+    run = make_run().isel(cluster=[2, 0]).assign_coords(cluster=[2, 0])
+    np.testing.assert_allclose(Signals.of(run).mean[Signals.of(run).ids.index(0)], run.cluster_mean.sel(cluster=0))
+    pixels(report.mean_signals(run), 30)  # of cluster 1 there is no mean
+    spectrum = make_run(signal="spectrum").isel(cluster=[2, 0]).assign_coords(cluster=[2, 0])
+    pixels(report.mean_signals(spectrum), 30)
+
+
+def test_an_embedding_of_landmarks_only_is_not_a_map():
+    run = make_run().drop_vars("embedding")
+    run["embedding"] = (("landmark", "latent"), np.zeros((5, 2), np.float32))
+    assert latent_name(run) == "scores"
+    pixels(report.overview(run), 30)
 
 
 def test_one_cluster_alone():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from refold.errors import DiskFullError, StoreError, VariableError
@@ -57,6 +58,15 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_run_on_disk_gives_the_same_page(page, tmp_path, chunks):
+    run = make_run((24, 32), 3, invalid=5)
+    run.to_zarr(tmp_path / "run.zarr", consolidated=False)
+    stored = xr.open_zarr(tmp_path / "run.zarr", chunks=chunks, consolidated=False)
+    assert render_report(stored) == page
+    assert not any(stored[name].variable._in_memory for name in ("labels", "scores", "residual"))
 
 
 def test_every_promised_section_is_there(page):

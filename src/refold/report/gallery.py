@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from refold.report.canvas import ThemeName, png
-from refold.report.latent import latent_scatter
+from refold.report.latent import latent_name, latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
 from refold.report.poster import overview
 from refold.report.spectra import mean_signals
@@ -49,7 +49,7 @@ def figure_files(
         figures["residual"] = residual_map(dataset, theme=theme)
     if "cluster_mean" in dataset:
         figures["signals"] = mean_signals(dataset, theme=theme, tally=tally)
-    if {"embedding", "scores"} & set(dataset.data_vars):
+    if latent_name(dataset):
         figures["latent"] = latent_scatter(dataset, theme=theme, tally=tally)
     if "explained_variance_ratio" in dataset:
         figures["scree"] = scree(dataset, theme=theme)

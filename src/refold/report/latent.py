@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MAX_POINTS", "Points", "latent_scatter"]
+__all__ = ["MAX_POINTS", "Points", "draw_points", "latent_name", "latent_scatter"]
 
 MAX_POINTS = 50_000
 """About as many points are drawn; more only hide one another."""
@@ -66,10 +66,12 @@ class Points:
         variable is read tile by tile.
         """
         labels = labels_of(dataset)
-        name = next((n for n in ("embedding", "scores") if n in dataset), None)
+        name = latent_name(dataset)
         if name is None:
             raise VariableError(
-                found="a run with neither embedding nor scores", wanted="one of them", remedy="Run embed or reduce."
+                found="a run with neither embedding nor scores of each pixel",
+                wanted="one of them",
+                remedy="Let the run embed or reduce.",
             )
         array = dataset[name]
         (dim,) = (d for d in array.dims if d not in labels.dims)
@@ -93,6 +95,15 @@ class Points:
             np.concatenate(kept_labels) if kept_labels else np.empty(0, np.int64),
             "latent" if name == "embedding" else "component",
         )
+
+
+def latent_name(dataset: xr.Dataset) -> str | None:
+    """Name what can be scattered: the embedding, else the scores, if they are known for each pixel."""
+    navigation = set(labels_of(dataset).dims)
+    for name in ("embedding", "scores"):
+        if name in dataset and navigation < set(dataset[name].dims) and dataset[name].ndim == len(navigation) + 1:
+            return name
+    return None
 
 
 def _rates(tally: Tally, limit: int) -> NDArray[np.float64]:

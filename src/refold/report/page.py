@@ -14,7 +14,7 @@ from refold.errors import DiskFullError, StoreError
 from refold.report.canvas import inline_svg
 from refold.report.colours import NOISE, ink_on
 from refold.report.facts import Facts
-from refold.report.latent import latent_scatter
+from refold.report.latent import MAX_POINTS, latent_name, latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
 from refold.report.spectra import Display, Signals, mean_signal
 from refold.report.tally import Tally, labels_of
@@ -130,7 +130,7 @@ def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     if "residual" in dataset and set(dataset["residual"].dims) == navigation:
         figure = residual_map(dataset, theme="page", width=_HALF)
         found["residual"] = _safe(inline_svg(figure, "residual", "Map of the residual"))
-    if _latent_name(dataset):
+    if latent_name(dataset):
         figure = latent_scatter(dataset, theme="page", width=_HALF, tally=tally)
         found["latent"] = _safe(inline_svg(figure, "latent", "Pixels in the latent space"))
     if "explained_variance_ratio" in dataset:
@@ -170,16 +170,8 @@ def _signal_note(signals: Signals | None) -> str:
     return f"{said} {drawn.capitalize()}, each scaled to itself."
 
 
-def _latent_name(dataset: xr.Dataset) -> str | None:
-    return next((name for name in ("embedding", "scores") if name in dataset), None)
-
-
 def _latent_note(dataset: xr.Dataset, tally: Tally) -> str:
-    kind = (
-        "The embedding" if _latent_name(dataset) == "embedding" else "The first two scores (the run has no embedding)"
-    )
-    from refold.report.latent import MAX_POINTS
-
+    kind = "The embedding" if latent_name(dataset) == "embedding" else "The first two scores (the run has no embedding)"
     shown = f", {count(MAX_POINTS)} of {count(tally.pixels)} pixels" if tally.pixels > MAX_POINTS else ""
     return f"{kind}{shown}. Distances between far groups mean little."
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from refold.report.canvas import Look, ThemeName, drawing
-from refold.report.latent import Points, draw_points
+from refold.report.latent import Points, draw_points, latent_name
 from refold.report.layout import Sheet, sheet
 from refold.report.maps import draw_labels
 from refold.report.spectra import Signals, draw_signal
@@ -48,7 +48,7 @@ def overview(dataset: xr.Dataset, *, theme: ThemeName = "light", tally: Tally | 
     labels = labels_of(dataset)
     validity = validity_of(dataset) if tally.invalid else None
     signals = Signals.of(dataset) if "cluster_mean" in dataset and tally.ids else None
-    points = Points.of(dataset, tally) if {"embedding", "scores"} & set(dataset.data_vars) else None
+    points = Points.of(dataset, tally) if latent_name(dataset) else None
     with drawing(theme) as look:
         probe = sheet(labels, look, width=_MAP, strip=_STRIP)
         height = probe.height + probe.foot

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from refold.errors import ParameterError, VariableError
 from refold.report.calibration import Axis, ticks
 from refold.report.canvas import Look, ThemeName, drawing, new_figure
-from refold.report.tally import Tally
+from refold.report.tally import Tally, clusters_of
 from refold.report.views import load
 from refold.report.words import percent
 
@@ -41,6 +41,8 @@ class Signals:
 
     Attributes
     ----------
+    ids : tuple of int
+        Clusters, as `labels` numbers them.
     mean, std : numpy.ndarray
         (cluster, channel) or (cluster, row, column); `std` is None where the run has none, or for images.
     axes : tuple of Axis
@@ -49,6 +51,7 @@ class Signals:
         How intensities are drawn.
     """
 
+    ids: tuple[int, ...]
     mean: Floats
     std: Floats | None
     axes: tuple[Axis, ...]
@@ -94,7 +97,7 @@ class Signals:
         if len(axes) == 1 and "cluster_std" in dataset:
             rows = _each(dataset["cluster_std"].transpose("cluster", ...))
             std = np.array([_shrink(s.ravel(), limit) for s in rows]).reshape(mean.shape)
-        return cls(mean, std, axes, display or choose_display(mean))
+        return cls(clusters_of(array), mean, std, axes, display or choose_display(mean))
 
 
 def _each(array: xr.DataArray) -> list[Floats]:
@@ -256,7 +259,11 @@ def draw_signal(
     colour = tally.colours[position]
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=_FRAME)
-    row = _row_of(signals, position)
+    if tally.ids[position] not in signals.ids:
+        axes.text(0.5, 0.5, "no mean", ha="center", va="center", color=look.muted, transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    row = signals.ids.index(tally.ids[position])
     if len(signals.axes) == 2:
         _draw_image(axes, signals, row, bottom=bottom, left=left)
     else:
@@ -264,10 +271,6 @@ def draw_signal(
         axes.set_xlabel(signals.axes[0].label if bottom else "")
     if not bottom:
         axes.set_xticklabels([])
-
-
-def _row_of(signals: Signals, position: int) -> int:
-    return position if position < len(signals.mean) else -1
 
 
 def _draw_image(axes: Axes, signals: Signals, row: int, *, bottom: bool, left: bool) -> None:
@@ -311,8 +314,9 @@ def _draw_spectrum(axes: Axes, signals: Signals, row: int, tally: Tally, colour:
     (axis,) = signals.axes
     x = _shrink(axis.values, _BINS)
     order = np.arange(len(x)) if axis.monotonic else np.argsort(x)
-    sizes = np.array(tally.sizes[: len(signals.mean)], dtype=float)
-    if len(sizes) == len(signals.mean) and sizes.sum() > 0 and len(sizes) > 1:
+    known = dict(zip(tally.ids, tally.sizes, strict=True))
+    sizes = np.array([known.get(i, 0) for i in signals.ids], dtype=float)
+    if sizes.sum() > 0 and len(sizes) > 1:
         everyone = (signals.mean * sizes[:, None]).sum(axis=0) / sizes.sum()
         axes.plot(x[order], everyone[order], color=look.muted, lw=0.7, alpha=0.8)
     mean = signals.mean[row][order]

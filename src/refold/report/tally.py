@@ -149,14 +149,19 @@ def _missing_under_label(array: xr.DataArray, labels: xr.DataArray, panel: Panel
     return bool(np.isnan(thin(array, panel, 256).astype(np.float64)[labelled]).any())
 
 
+def clusters_of(array: xr.DataArray) -> tuple[int, ...]:
+    """Numbers of the clusters along the dim `cluster`: its coordinate, or 0, 1, 2, ..."""
+    coordinate = array.coords.get("cluster")
+    if coordinate is not None and coordinate.dtype.kind in "iu":
+        return tuple(int(i) for i in coordinate.values)
+    return tuple(range(array.sizes["cluster"]))
+
+
 def _known(dataset: xr.Dataset) -> tuple[int, ...]:
     """Clusters the run declares, so that one without a pixel is still shown."""
     for name in ("cluster_size", "cluster_mean"):
-        if name in dataset:
-            coordinate = dataset[name].coords.get("cluster")
-            if coordinate is not None and coordinate.dtype.kind in "iu":
-                return tuple(int(i) for i in coordinate.values)
-            return tuple(range(dataset[name].sizes["cluster"]))
+        if name in dataset and "cluster" in dataset[name].dims:
+            return clusters_of(dataset[name])
     return ()
 
 

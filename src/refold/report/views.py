@@ -41,7 +41,8 @@ class Panel:
 
 def load(array: xr.DataArray) -> NDArray[np.generic]:
     """Read an array, wherever it lies, without keeping it in `array`."""
-    return np.asarray(array.data.compute() if hasattr(array.data, "compute") else array.values)
+    data = array.data  # of a store opened without Dask this reads, so it is asked for once
+    return np.asarray(data.compute() if hasattr(data, "compute") else data)
 
 
 def panels(array: xr.DataArray, limit: int = MAX_PANELS) -> list[Panel]:
