@@ -131,6 +131,13 @@ def test_forecast_stands_beside_measured():
     assert "0.50" in rows
 
 
+def test_what_the_run_kept_as_measured_goes_before_the_sums():
+    run = make_run()
+    run.attrs["measured"] = json.dumps({"seconds": 99.0, "peak_memory": None})
+    assert "took 1 min 39 s and needed at most 713 MB" in Reader(render_report(run)).text
+    assert "took 3.0 s" in Reader(render_report(run, measured={"seconds": 3.0})).text
+
+
 def test_same_run_same_page(page, tmp_path):
     run = make_run((24, 32), 3, invalid=5)
     path = write_report(run.chunk({"y": 7}), tmp_path / "report.html")

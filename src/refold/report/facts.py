@@ -103,12 +103,14 @@ class Facts:
             missing.
         tally : Tally
         measured : mapping, optional
-            Totals under the names of the plan; by default they are added up from the stages.
+            Totals under the names of the plan; they go before those of the attr `measured` (JSON), and those before
+            the sums over the stages.
         """
         source = _mapping(dataset.attrs.get("source"))
         stages = {name: _mapping(stage) for name, stage in _mapping(dataset.attrs.get("stages")).items()}
         plan = _mapping(dataset.attrs.get("plan"))
-        totals = _totals(stages) | {k: v for k, v in (measured or {}).items() if v is not None}
+        known = _mapping(dataset.attrs.get("measured")) | dict(measured or {})
+        totals: dict[str, Any] = _totals(stages) | {key: value for key, value in known.items() if value is not None}
         return cls(
             title=_title(source),
             summary=_summary(dataset, tally, totals),

@@ -41,7 +41,7 @@ def write_report(dataset: xr.Dataset, path: str | Path, *, measured: Mapping[str
         File to write; what is there is replaced, at once and only when the page is whole.
     measured : mapping, optional
         Totals under the names of the plan (`seconds`, `peak_memory`, `bytes_read`, `bytes_written`, `chunks_read`,
-        `tasks`, `sweeps`); by default they are added up from the stages' own records.
+        `tasks`, `sweeps`); by default those that the run keeps, or else the sums over its stages.
 
     Returns
     -------
