@@ -17,7 +17,7 @@ from refold.engine import current_settings, settings
 from refold.engine.display import progress_for_terminal
 from refold.engine.progress import Progress
 from refold.engine.resident import peak_memory, reset_peak
-from refold.errors import ParameterError, StoreExistsError
+from refold.errors import ParameterError
 from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
 from refold.report import write_report
@@ -284,7 +284,8 @@ def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
             store.clear()
             record = _do(work, stage, expected[stage.name])
             store.finish(stage.name, record, stage.groups, stage.answer)
-    return {stage.name: store.record(stage.name) for stage in stages}, kept
+    records = store.records
+    return {stage.name: records[stage.name] for stage in stages}, kept
 
 
 def _totals(records: Mapping[str, StageRecord]) -> dict[str, Any]:
@@ -339,12 +340,9 @@ def _resources(recipe: Recipe, there: RunStore | None, **given: Any) -> Iterator
 
 def _reused(work: Work, there: RunStore | None) -> frozenset[str]:
     """Stages whose results are there already."""
-    stages = there.note["stages"] if there else {}
-    return frozenset(
-        name
-        for name, fingerprint in _fingerprints(work).items()
-        if stages.get(name, {}).get("fingerprint") == fingerprint
-    )
+    records = there.records if there else {}
+    expected = _fingerprints(work)
+    return frozenset(name for name, record in records.items() if expected.get(name) == record.fingerprint)
 
 
 def _fingerprints(work: Work) -> dict[str, str]:

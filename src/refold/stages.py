@@ -132,7 +132,7 @@ class Work:
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components,
             materialise=self.materialise,
-            reduce_sweeps=choice.sweeps - 1 if self.materialise else choice.sweeps,
+            reduce_sweeps=choice.sweeps,
             flops=choice.flops,
             tasks_per_sweep=2 * self.grid.n_partitions - 1,
             workers=budget.workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from refold.errors import DiskFullError, MemoryBudgetError
@@ -74,7 +74,7 @@ class Sizes:
     materialise : bool
         Whether the prepared features are written, so that the raw scan is read once.
     reduce_sweeps : int
-        Sweeps of the reduction beyond the first.
+        Sweeps of the reduction: the one for the sums it starts from not counted, the one for the scores counted.
     flops : int
         Of the reduction.
     tasks_per_sweep : int
@@ -213,7 +213,7 @@ class Forecast:
             )
 
 
-def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] | set[str] = frozenset()) -> Forecast:
+def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] = frozenset()) -> Forecast:
     """Tell what a run will cost.
 
     Parameters
@@ -222,7 +222,7 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] | set[str
         Of the scan and of what was asked.
     memory_allowed : int
         Bytes for data.
-    reused : set of str
+    reused : frozenset of str
         Stages that are there already.
 
     Returns
@@ -230,61 +230,106 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] | set[str
     Forecast
         By stage.
     """
-    sweep_memory = BASE_MEMORY + sizes.block_memory
-    raw = {"chunks_read": sizes.chunk_reads, "bytes_read": _reread(sizes)}
-    scores_bytes = 4 * sizes.n_pixels * (sizes.n_components + 1)
-    answer_bytes = sizes.full_pixels * (8 + 4 * sizes.n_latent)
-
-    def over_features(sweeps: int) -> dict[str, int]:
-        if sizes.materialise:
-            return {"features_read": sweeps * sizes.feature_bytes}
-        return {name: sweeps * value for name, value in raw.items()}
-
-    def seconds(read: float, flops: float = 0, else_: float = 0) -> float:
-        return read / (_DECODE * sizes.workers) + flops / (_MULTIPLY * sizes.workers) + else_
-
-    again = sizes.feature_bytes if sizes.materialise else _reread(sizes)
-    landmark_bytes = sizes.n_landmarks * (
-        8 * sizes.n_components + 1200
-    )  # rows, neighbours and graph of UMAP, tree of HDBSCAN
     stages = {
-        "features": StageForecast(
-            seconds=seconds(raw["bytes_read"], 0, 2),
-            sweeps=1,
-            bytes_written=sizes.feature_bytes if sizes.materialise else 0,
-            peak_memory=sweep_memory + sizes.state_bytes,
-            **raw,
-        ),
-        "reduce": StageForecast(
-            seconds=seconds(again * (sizes.reduce_sweeps + 1), sizes.flops, 1),
-            sweeps=sizes.reduce_sweeps + 1,
-            bytes_written=scores_bytes + 4 * sizes.n_components * sizes.n_features,
-            peak_memory=sweep_memory + sizes.state_bytes,
-            **over_features(sizes.reduce_sweeps + 1),
-        ),
-        "embed": StageForecast(
-            seconds=sizes.n_landmarks / _EMBED_PIXELS + _FIXED_SECONDS,
-            sweeps=1,
-            bytes_written=sizes.n_landmarks * 8 * (sizes.n_components + sizes.n_latent + 2),
-            peak_memory=BASE_MEMORY + landmark_bytes,
-        ),
-        "cluster": StageForecast(
-            seconds=sizes.n_landmarks / _EMBED_PIXELS / 2,
-            bytes_written=sizes.n_landmarks * 64,
-            peak_memory=BASE_MEMORY + landmark_bytes,
-        ),
-        "labels": StageForecast(
-            seconds=seconds(scores_bytes, 3.0 * sizes.n_pixels * sizes.n_landmarks * sizes.n_components, 1),
-            sweeps=1,
-            bytes_written=answer_bytes,
-            peak_memory=BASE_MEMORY + landmark_bytes + min(sizes.block_memory, scores_bytes * 4),
-        ),
-        "statistics": StageForecast(
-            seconds=seconds(again), sweeps=1, peak_memory=sweep_memory + sizes.state_bytes, **over_features(1)
-        ),
+        "features": _features(sizes),
+        "reduce": _reduce(sizes),
+        "embed": _embed(sizes),
+        "cluster": _cluster(sizes),
+        "labels": _labels(sizes),
+        "statistics": _statistics(sizes),
     }
-    marked = {name: StageForecast(**{**asdict(stage), "reused": name in reused}) for name, stage in stages.items()}
+    if not sizes.materialise:
+        del stages["features"]
+    elif {"reduce", "statistics"} <= reused:
+        reused = reused | {"features"}  # nothing is left that would read them
+    elif "features" in reused and "reduce" not in reused:
+        stages["reduce"] = replace(stages["reduce"], sweeps=stages["reduce"].sweeps + 1)  # the sums of the first sweep
+    marked = {name: replace(stage, reused=name in reused) for name, stage in stages.items()}
     return Forecast(sizes, marked, memory_allowed)
+
+
+def _features(sizes: Sizes) -> StageForecast:
+    return StageForecast(
+        seconds=_seconds(sizes, _reread(sizes)) + 2,
+        sweeps=1,
+        chunks_read=sizes.chunk_reads,
+        bytes_read=_reread(sizes),
+        bytes_written=sizes.feature_bytes,
+        peak_memory=_sweep_memory(sizes),
+    )
+
+
+def _reduce(sizes: Sizes) -> StageForecast:
+    sweeps = sizes.reduce_sweeps + (0 if sizes.materialise else 1)
+    return StageForecast(
+        seconds=_seconds(sizes, sweeps * _once(sizes), sizes.flops) + 1,
+        sweeps=sweeps,
+        bytes_written=_scores_bytes(sizes) + 4 * sizes.n_components * sizes.n_features,
+        peak_memory=_sweep_memory(sizes),
+        **_read(sizes, sweeps),
+    )
+
+
+def _embed(sizes: Sizes) -> StageForecast:
+    return StageForecast(
+        seconds=sizes.n_landmarks / _EMBED_PIXELS + _FIXED_SECONDS,
+        sweeps=1 if sizes.n_landmarks == sizes.n_pixels else 3,
+        bytes_written=sizes.n_landmarks * 8 * (sizes.n_components + sizes.n_latent + 2),
+        peak_memory=BASE_MEMORY + _landmark_bytes(sizes),
+    )
+
+
+def _cluster(sizes: Sizes) -> StageForecast:
+    return StageForecast(
+        seconds=sizes.n_landmarks / _EMBED_PIXELS / 2,
+        bytes_written=sizes.n_landmarks * 64,
+        peak_memory=BASE_MEMORY + _landmark_bytes(sizes),
+    )
+
+
+def _labels(sizes: Sizes) -> StageForecast:
+    tried = 3.0 * sizes.n_pixels * sizes.n_landmarks * sizes.n_components
+    return StageForecast(
+        seconds=_seconds(sizes, _scores_bytes(sizes), tried) + 1,
+        sweeps=1,
+        bytes_written=sizes.full_pixels * (8 + 4 * sizes.n_latent),
+        peak_memory=BASE_MEMORY + _landmark_bytes(sizes) + min(sizes.block_memory, _scores_bytes(sizes) * 4),
+    )
+
+
+def _statistics(sizes: Sizes) -> StageForecast:
+    return StageForecast(
+        seconds=_seconds(sizes, _once(sizes)), sweeps=1, peak_memory=_sweep_memory(sizes), **_read(sizes, 1)
+    )
+
+
+def _seconds(sizes: Sizes, read: float, flops: float = 0.0) -> float:
+    return read / (_DECODE * sizes.workers) + flops / (_MULTIPLY * sizes.workers)
+
+
+def _sweep_memory(sizes: Sizes) -> int:
+    return BASE_MEMORY + sizes.block_memory + sizes.state_bytes
+
+
+def _landmark_bytes(sizes: Sizes) -> int:
+    """Rows, neighbours and graph of UMAP, tree of HDBSCAN."""
+    return sizes.n_landmarks * (8 * sizes.n_components + 1200)
+
+
+def _scores_bytes(sizes: Sizes) -> int:
+    return 4 * sizes.n_pixels * (sizes.n_components + 1)
+
+
+def _read(sizes: Sizes, sweeps: int) -> dict[str, int]:
+    """What sweeps over the features read: these, if they were written, else the scan."""
+    if sizes.materialise:
+        return {"features_read": sweeps * sizes.feature_bytes}
+    return {"chunks_read": sweeps * sizes.chunk_reads, "bytes_read": sweeps * _reread(sizes)}
+
+
+def _once(sizes: Sizes) -> int:
+    """Bytes of one sweep over the features."""
+    return sizes.feature_bytes if sizes.materialise else _reread(sizes)
 
 
 def _reread(sizes: Sizes) -> int:

@@ -154,10 +154,10 @@ class RunStore:
         partial.write_text(json.dumps(root, indent=2, default=list), encoding="utf-8")
         partial.replace(self.path / _METADATA)
 
-    def record(self, stage: str) -> StageRecord | None:
-        """The record of a stage, or None where it is not finished."""
-        entry = self.note["stages"].get(stage)
-        return StageRecord(**entry) if entry else None
+    @property
+    def records(self) -> dict[str, StageRecord]:
+        """Records of the finished stages, by name."""
+        return {name: StageRecord(**entry) for name, entry in self.note["stages"].items()}
 
     def keep_only(self, fingerprints: Mapping[str, str]) -> list[str]:
         """Forget every stage whose fingerprint is another than given, and name those that stay."""
