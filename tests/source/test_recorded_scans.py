@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import warnings
 from importlib.util import find_spec
 
 import dask.array as da
@@ -236,3 +237,27 @@ def test_patterns_of_an_unknown_hdf5_file_open_when_told(shared_data):
     path = shared_data / "ebsd" / "kikuchipy_h5ebsd" / "patterns.h5"
     cube = open(path, "Scan 2/EBSD/Data/patterns", signal_dims=("ky", "kx"))
     assert (cube.dims, cube.shape) == (("y", "ky", "kx"), (9, 60, 60))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "formats/EELS_SI.dm4",
+        "formats/quantum-emitters_map.dm4",
+        "formats/16x16-spectrum_image-5x5x1024.emi",
+        "eels/LSMO_linescan.hspy",
+        "eds/core_shell.hspy",
+    ],
+)
+def test_values_and_positions_are_those_of_hyperspy(shared_data, name):
+    hyperspy = pytest.importorskip("hyperspy.api")
+    cube = open(shared_data / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # HyperSpy's own, about packages it would like to have
+        judge = hyperspy.load(shared_data / name)
+    np.testing.assert_array_equal(cube, judge.data)
+    axes = judge.axes_manager
+    theirs = [*reversed(axes.navigation_axes), *reversed(axes.signal_axes)]  # HyperSpy names x before y
+    for dim, axis in zip(cube.dims, theirs, strict=True):
+        np.testing.assert_allclose(cube[dim], axis.axis, atol=1e-9)
+        assert cube[dim].attrs["units"] == axis.units

@@ -134,7 +134,7 @@ def _file(path: Path, reader: str | None) -> list[Signal]:
         from refold.source.zarr import zarr_signals
 
         return zarr_signals(ZipStore(path, mode="r"), str(path))
-    if start.startswith(_HDF5) and reader in {None, "HSPY"}:
+    if start.startswith(_HDF5) and (reader is None or reader.upper() == "HSPY"):
         from refold.source.hdf5 import experiment_signals
 
         found = experiment_signals(path)

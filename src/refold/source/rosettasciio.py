@@ -94,7 +94,8 @@ class RosettaRegion:
 
     def _source(self) -> Any:
         if self.reader in _HOLDING:
-            return _read(self.path, _named_plugin(self.reader), lazy=False)[self.index]["data"]
+            with _OPENING:
+                return _read(self.path, _named_plugin(self.reader), lazy=False)[self.index]["data"]
         if self._data is None:
             with _OPENING:
                 self._data = _described(self.path, self.reader, self.stamp, self.blocks)[self.index]["data"]
@@ -255,12 +256,15 @@ def _let_go(described: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep RosettaSciIO from logging about packages of HyperSpy that play no part here."""
+    """Keep RosettaSciIO from telling what its users can do nothing about."""
     logger = logging.getLogger("rsciio")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.ERROR)  # that packages of HyperSpy are missing which play no part here
     try:
-        yield
+        with warnings.catch_warnings():
+            # rsciio 0.15 sets the shape of arrays in place (Delmic), which NumPy 2.5 deprecates
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="rsciio")
+            yield
     finally:
         logger.setLevel(level)
 
