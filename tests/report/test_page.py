@@ -131,6 +131,22 @@ def test_forecast_stands_beside_measured():
     assert "0.50" in rows
 
 
+def test_forecast_of_each_stage_stands_beside_it():
+    run = make_run()
+    run.attrs["plan"] = json.dumps(PLAN | {"stages": {"reduce": {"seconds": 12.5, "peak_memory": 801e6}}})
+    (stages,) = re.findall(r'<section id="stages">.*?</section>', render_report(run), flags=re.DOTALL)
+    (row,) = re.findall(r"<tr><td>reduce</td>.*?</tr>", stages)
+    assert re.findall(r">([^<>]+)</td>", row)[:5] == ["reduce", "11.9 s", "12.5 s", "713 MB", "801 MB"]
+
+
+def test_the_source_is_written_for_people():
+    run = make_run()
+    run.attrs["source"] = json.dumps({"path": "a.npy", "bytes": 1500, "modified": 1_700_000_000_000_000_000})
+    text = Reader(render_report(run)).text
+    assert "1.50 kB" in text
+    assert "2023-11-14 22:13:20 UTC" in text
+
+
 def test_what_the_run_kept_as_measured_goes_before_the_sums():
     run = make_run()
     run.attrs["measured"] = json.dumps({"seconds": 99.0, "peak_memory": None})

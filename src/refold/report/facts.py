@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
@@ -55,11 +56,13 @@ class ForecastRow:
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """What one stage cost."""
+    """What one stage cost, and was said to cost."""
 
     name: str
     seconds: str
+    seconds_forecast: str
     peak_memory: str
+    peak_memory_forecast: str
     bytes_read: str
     chunks_read: str
     reused: bool
@@ -109,6 +112,7 @@ class Facts:
         source = _mapping(dataset.attrs.get("source"))
         stages = {name: _mapping(stage) for name, stage in _mapping(dataset.attrs.get("stages")).items()}
         plan = _mapping(dataset.attrs.get("plan"))
+        forecasts = _mapping(plan.get("stages"))
         known = _mapping(dataset.attrs.get("measured")) | dict(measured or {})
         totals: dict[str, Any] = _totals(stages) | {key: value for key, value in known.items() if value is not None}
         return cls(
@@ -117,7 +121,7 @@ class Facts:
             highlights=_highlights(tally, totals),
             clusters=_clusters(dataset, tally),
             forecast=_forecast(plan, totals),
-            stages=[_stage(name, stage) for name, stage in stages.items()],
+            stages=[_stage(name, stage, _mapping(forecasts.get(name))) for name, stage in stages.items()],
             recipe=_without_secrets(str(dataset.attrs.get("recipe", "")).strip()),
             provenance=_provenance(source, _mapping(dataset.attrs.get("versions"))),
         )
@@ -231,10 +235,13 @@ def _say(say: Any, value: float | None) -> str:
     return "–" if value is None else str(say(value))
 
 
-def _stage(name: str, stage: Mapping[str, Any]) -> StageRow:
+def _stage(name: str, stage: Mapping[str, Any], forecast: Mapping[str, Any]) -> StageRow:
     said = {
         key: _say(_SPEAKING[key][1], _number(stage.get(key)))
         for key in ("seconds", "peak_memory", "bytes_read", "chunks_read")
+    }
+    said |= {
+        f"{key}_forecast": _say(_SPEAKING[key][1], _number(forecast.get(key))) for key in ("seconds", "peak_memory")
     }
     return StageRow(name=name, reused=bool(stage.get("reused")), **said)
 
@@ -246,6 +253,15 @@ def _provenance(source: Mapping[str, Any], versions: Mapping[str, Any]) -> list[
     return [(name, _without_secrets(value)) for name, value in rows]
 
 
+def _written(key: str, value: object) -> str:
+    number = _number(value)
+    if number is not None and key == "bytes":
+        return size(number)
+    if number is not None and key == "modified":  # nanoseconds since 1970, as stat gives them
+        return datetime.fromtimestamp(number / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return str(value)
+
+
 def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in mapping.items():
@@ -254,5 +270,5 @@ def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
         elif isinstance(value, Sequence) and not isinstance(value, str):
             rows.append((f"{prefix}{key}", ", ".join(str(v) for v in value)))
         elif value is not None:
-            rows.append((f"{prefix}{key}", str(value)))
+            rows.append((f"{prefix}{key}", _written(key, value)))
     return rows

@@ -109,6 +109,7 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
         invalid_note=f"{plural(tally.invalid, 'pixel')} could not be used and are left out of the shares.",
         has_area=any(row.area for row in facts.clusters),
         has_probability="probability" in dataset,
+        staged=any({row.seconds_forecast, row.peak_memory_forecast} != {"–"} for row in facts.stages),
         version=__version__,
     )
 
