@@ -1,11 +1,13 @@
 """Sums over windows: one definition in NumPy, and a compiled form of it for signal images that is bit for bit the same.
 
 The order of additions is part of the definition, so that floats too come out the same on either path and for any
-chunking: dim by dim from the first to the last, within a window from the first position to the last.
+chunking: rows of the signal image, then its columns, then the other dims from the first on; within a window from the
+first position to the last.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,42 +35,49 @@ def window_sums(block: Array, factors: Sequence[int], dtype: np.dtype[Any]) -> A
     numpy.ndarray
         As many dims, each shorter by its factor.
     """
-    *outer, fr, fc = (1, *factors) if block.ndim == 1 else factors
-    if _compilable(block) and fr * fc > 1 and not any(factor > 1 for factor in outer):
-        return _sum_images(block, fr, fc, dtype)
-    return window_sums_numpy(block, factors, dtype)
-
-
-def _compilable(block: Array) -> bool:
-    """Whether the compiled form knows this kind of array, and the block is worth the call."""
-    return block.size >= _WORTH_COMPILING and block.dtype.isnative and block.dtype != np.float16
+    # numba knows neither foreign byte orders nor half floats
+    if block.size < _WORTH_COMPILING or not block.dtype.isnative or block.dtype == np.float16:
+        return window_sums_numpy(block, factors, dtype)
+    if block.ndim == 1:
+        return np.asarray(window_sums(block[None], (1, *factors), dtype)[0])
+    if math.prod(factors[-2:]) > 1:
+        block = _sum_images(block, factors[-2], factors[-1], dtype)
+    for axis, factor in enumerate(factors[:-2]):
+        if factor > 1:
+            block = _sum_slices(block, axis, factor, dtype)
+    return block.astype(dtype, copy=False)
 
 
 def window_sums_numpy(block: Array, factors: Sequence[int], dtype: np.dtype[Any]) -> Array:
     """Sum a block over windows by adding slices: the definition that the compiled form must meet bit for bit."""
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            size = block.shape[axis] // factor * factor
-            slices = [(*(slice(None),) * axis, slice(first, size, factor)) for first in range(factor)]
-            total = block[slices[0]].astype(dtype)
-            for rest in slices[1:]:
-                total += block[rest]
-            block = total
+    first = max(0, block.ndim - 2)
+    for axis in (*range(first, block.ndim), *range(first)):
+        if factors[axis] > 1:
+            block = _sum_slices(block, axis, factors[axis], dtype)
     return block.astype(dtype, copy=False)
+
+
+def _sum_slices(block: Array, axis: int, factor: int, dtype: np.dtype[Any]) -> Array:
+    size = block.shape[axis] // factor * factor
+    before = (slice(None),) * axis
+    total = block[(*before, slice(0, size, factor))].astype(dtype)
+    with np.errstate(invalid="ignore"):  # infinities of both signs make NaN: a pixel that was invalid stays so
+        for position in range(1, factor):
+            total += block[(*before, slice(position, size, factor))]
+    return total
 
 
 def _sum_images(block: Array, fr: int, fc: int, dtype: np.dtype[Any]) -> Array:
     """Sum windows of the last two dims. A view with odd strides, as cropping leaves it, is read as it lies."""
-    *outer, rows, columns = (1, *block.shape) if block.ndim == 1 else block.shape
-    shape = (rows // fr, columns // fc)
-    out = np.empty((int(np.prod(outer, dtype=np.int64)), *shape), dtype)
-    from refold.prepare.compiled import add_rows_fold_columns as kernel  # numba costs more to import than this package
+    from refold.prepare.compiled import add_rows_fold_columns  # numba costs more to import than this package
 
+    *outer, rows, columns = block.shape
+    out = np.empty((*outer, rows // fr, columns // fc), dtype)
     row = np.empty(columns, dtype)
-    if block.ndim <= 3 or block.flags.c_contiguous:
-        kernel(block.reshape(-1, rows, columns), fr, fc, row, out)
-    else:  # joining dims of a cropped view would copy all of it: go plane by plane instead
-        planes = out.reshape(*outer[:-1], outer[-1], *shape)
-        for index in np.ndindex(*outer[:-1]):
-            kernel(block[index], fr, fc, row, planes[index])
-    return out.reshape(*(outer if block.ndim > 1 else ()), *(shape if block.ndim > 1 else shape[1:]))
+    if block.flags.c_contiguous:
+        stacks, sums = block.reshape(1, -1, rows, columns), out.reshape(1, -1, *out.shape[-2:])
+    else:  # joining dims of a cropped view would copy it: go through its last three dims one by one
+        stacks, sums = (block[None], out[None]) if block.ndim == 2 else (block, out)
+    for index in np.ndindex(*stacks.shape[:-3]):
+        add_rows_fold_columns(stacks[index], fr, fc, row, sums[index])
+    return out

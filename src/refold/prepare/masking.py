@@ -51,7 +51,8 @@ def mask(
         A cube.
     array : array of bool, optional
         True is masked. Over signal dims it masks channels of every pixel; over navigation dims, whole pixels. A
-        DataArray is laid on its dims by name, and may be lazy; other arrays on the signal or the navigation dims by their shape.
+        DataArray is laid on its dims by name, and may be lazy; other arrays on the signal or the navigation dims,
+        whichever has their shape.
     circle : sequence, optional
         ``(centre, radius)`` in the units of two signal dims (``((ky, kx), radius)``, or flat, as in
         ``(ky, kx, radius)``), or of one (``(energy, half_width)``). What lies within is masked: the direct beam.
