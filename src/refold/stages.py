@@ -16,9 +16,8 @@ from refold.backprojection import Refolder, backproject, cluster_statistics, to_
 from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import UMAP, Landmarks
-from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep
+from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
 from refold.engine.reading import CubeReader
-from refold.engine.traversal import pixel_bytes
 from refold.planning import Grid
 from refold.planning.forecast import Forecast, Sizes, forecast
 from refold.prepare import clip, crop, log1p, mask, normalise, rebin
@@ -126,7 +125,7 @@ class Work:
             raw_chunks=self.raw_chunks,
             chunk_reads=CubeReader(self.cube, self.grid).reads,
             feature_bytes=self.cube.nbytes,
-            block_memory=budget.workers * self.grid.block_pixels * pixel_bytes(self.cube),
+            block_memory=budget.workers * working_bytes(self.cube, self.grid),
             state_bytes=choice.state_bytes * min(self.grid.n_partitions, budget.workers + 2),
             n_components=count if isinstance(count, int) else min(50, features),
             n_landmarks=self.recipe.landmarks.count(pixels),

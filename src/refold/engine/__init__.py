@@ -3,10 +3,11 @@
 from refold.engine.block import Block, Where
 from refold.engine.cluster_sums import ClusterSums, ClusterSumsResult
 from refold.engine.histogram import Histogram
+from refold.engine.layout import plan_grid, working_bytes
 from refold.engine.moments import Moments, MomentsResult
 from refold.engine.sample import Sample, SampleResult, pixel_keys
 from refold.engine.settings import Settings, current_settings, settings
-from refold.engine.traversal import plan_grid, sweep
+from refold.engine.traversal import sweep
 from refold.engine.visitor import Visitor
 from refold.engine.writer import ZarrWriter
 
@@ -28,4 +29,5 @@ __all__ = [
     "plan_grid",
     "settings",
     "sweep",
+    "working_bytes",
 ]

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refold.errors import ParameterError
+
 Array = npt.NDArray[Any]
 
 
@@ -52,6 +54,32 @@ class Where:
             flat = flat[..., None] * size + np.arange(part.start, part.stop, dtype=np.int64)
         return flat.ravel()
 
+    def pick(self, values: Any) -> Array:
+        """The values of a map at the block's pixels, in the order of the block's rows.
+
+        Parameters
+        ----------
+        values : array_like
+            Shape of the navigation dims; a NumPy or a Zarr array, of which only this part is read.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (pixel,).
+
+        Raises
+        ------
+        ParameterError
+            If it has another shape than the scan's grid.
+        """
+        if np.shape(values) != self.grid:
+            raise ParameterError(
+                f"a map of shape {np.shape(values)}",
+                f"one value for each pixel of {self.grid}",
+                "give it on the scan's grid",
+            )
+        return np.asarray(values[self.slices]).ravel()
+
 
 class Block:
     """The values of a block in the forms that visitors want, each made once and shared by all of them.
@@ -68,28 +96,41 @@ class Block:
     """
 
     def __init__(self, data: Array, n_navigation: int, scratch: Scratch | None = None) -> None:
-        self.data = data
+        self.data = data.view()
+        self.data.flags.writeable = False  # it may be the user's own array
         self.n_navigation = n_navigation
         self._scratch = scratch if scratch is not None else Scratch()
 
+    @property
+    def n_pixels(self) -> int:
+        """Pixels in the block."""
+        return math.prod(self.data.shape[: self.n_navigation])
+
     @cached_property
     def rows(self) -> Array:
-        """Pixels x features as floats: float64 where the cube is (or holds 64-bit integers), float32 else. Read only."""
-        flat = self.data.reshape(math.prod(self.data.shape[: self.n_navigation]), -1)
-        dtype = row_dtype(flat.dtype)
-        if flat.dtype != dtype:
-            converted = self._scratch.get("rows", flat.shape, dtype)
-            np.copyto(converted, flat, casting="unsafe")
-            flat = converted
-        rows = flat.view()
+        """Pixels x features as floats, read only: see `row_dtype` for which."""
+        shape = (self.n_pixels, -1)
+        dtype = row_dtype(self.data.dtype)
+        if self.data.dtype == dtype and self.data.flags.c_contiguous:
+            return self.data.reshape(shape)
+        rows = self._scratch.get("rows", self.data.shape, dtype)
+        np.copyto(rows, self.data, casting="unsafe")
         rows.flags.writeable = False
-        return rows
+        return rows.reshape(shape)
+
+    @property
+    def numbers(self) -> Array:
+        """Pixels x features as a compiled loop reads them soonest: small counts as they are, else `rows`. Read only."""
+        dtype, small = self.data.dtype, np.dtype(np.uint16).itemsize
+        if dtype.kind in "iu" and dtype.itemsize <= small and dtype.isnative and self.data.flags.c_contiguous:
+            return self.data.reshape(self.n_pixels, -1)
+        return self.rows
 
     @cached_property
     def valid(self) -> npt.NDArray[np.bool_]:
         """For each pixel, whether every channel is finite."""
         if self.data.dtype.kind != "f":
-            return np.ones(math.prod(self.data.shape[: self.n_navigation]), dtype=bool)
+            return np.ones(self.n_pixels, dtype=bool)
         # A sum is finite only if all its terms are, bar overflow: the exact test is then needed for few rows only.
         with np.errstate(invalid="ignore", over="ignore"):
             valid: npt.NDArray[np.bool_] = np.isfinite(self.rows.sum(axis=1))
@@ -104,7 +145,7 @@ class Block:
 
 
 class Scratch:
-    """Buffers that one partition keeps from block to block, by name."""
+    """Buffers that one thread keeps from block to block, by name."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Array] = {}
@@ -114,6 +155,7 @@ class Scratch:
         dtype = np.dtype(dtype)
         needed = math.prod(shape) * dtype.itemsize
         if name not in self._buffers or self._buffers[name].nbytes < needed:
+            self._buffers.pop(name, None)  # before the larger one is made
             self._buffers[name] = np.empty(needed, dtype=np.uint8)
         return self._buffers[name][:needed].view(dtype).reshape(shape)
 

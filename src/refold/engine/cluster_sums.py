@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from refold.engine.block import Block, Where
+from refold.errors import ParameterError
+
+_TYPICAL_ROWS = 256
 
 
 @dataclass
@@ -73,15 +76,20 @@ class ClusterSums:
 
     def visit(self, state: _State, block: Block, where: Where) -> None:
         """Add each row to the sums of its cluster."""
-        from refold.engine.kernels import add_by_label  # numba takes half a second to import  # noqa: PLC0415
+        from refold.engine.kernels import add_by_label  # numba takes half a second to import
 
-        rows = block.rows
-        labels = np.where(block.valid, np.asarray(self.labels[where.slices]).ravel(), -1)
-        if not (labels >= 0).any() and state.shift is None:
+        rows = block.numbers
+        labels = np.where(block.valid, where.pick(self.labels), -1)
+        known = np.flatnonzero(labels >= 0)
+        if not known.size:
             return
+        if labels.max() >= self.n_clusters:  # compiled code would write past the end
+            raise ParameterError(
+                f"label {labels.max()}", f"labels below n_clusters={self.n_clusters}", "count them again"
+            )
         if state.shift is None:
             # Squares about a typical value keep their figures; about zero they would lose them under a large mean.
-            state.shift = rows[labels >= 0].mean(axis=0, dtype=np.float64)
+            state.shift = rows[known[:_TYPICAL_ROWS]].mean(axis=0, dtype=np.float64)
             state.total, state.square = np.zeros((2, self.n_clusters, rows.shape[1]))
         add_by_label(rows, labels, state.shift, state.total, state.square, state.count)
 

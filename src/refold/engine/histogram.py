@@ -9,6 +9,7 @@ from refold.engine.block import Block, Where
 from refold.errors import ParameterError
 
 Counts = npt.NDArray[np.int64]
+_TILE_VALUES = 2**18
 
 
 class Histogram:
@@ -34,28 +35,29 @@ class Histogram:
         self.edges = np.asarray(edges, dtype=np.float64)
         self.per_feature = per_feature
         if self.edges.ndim != 1 or self.edges.size <= 1 or not (np.diff(self.edges) > 0).all():
-            raise ParameterError(f"histogram edges of shape {self.edges.shape}", "two or more, rising", "use numpy.linspace")
+            raise ParameterError(
+                f"histogram edges of shape {self.edges.shape}", "two or more, rising", "use numpy.linspace"
+            )
 
     def start(self) -> list[Counts]:
         """Nothing counted yet; the number of features is not known before the first block."""
         return []
 
     def visit(self, state: list[Counts], block: Block, where: Where) -> None:
-        """Count a block."""
-        rows = block.valid_rows
-        bins = self.edges.size - 1
-        index = np.searchsorted(self.edges, rows, side="right") - 1
-        index[rows == self.edges[-1]] = bins - 1
-        inside = (index >= 0) & (index < bins)
-        if self.per_feature:
-            index += np.arange(rows.shape[1]) * bins
-            counts = np.bincount(index[inside], minlength=bins * rows.shape[1]).reshape(rows.shape[1], bins)
-        else:
-            counts = np.bincount(index[inside], minlength=bins)
-        if state:
-            state[0] += counts
-        else:
-            state.append(counts.astype(np.int64))
+        """Count a block, some rows at a time: the bin numbers of all would be larger than the block."""
+        rows = block.rows
+        bins, features = self.edges.size - 1, rows.shape[1]
+        if not state:
+            state.append(np.zeros(bins * (features if self.per_feature else 1), dtype=np.int64))
+        tile = max(1, _TILE_VALUES // features)
+        for start in range(0, len(rows), tile):
+            part = rows[start : start + tile][block.valid[start : start + tile]]
+            index = np.searchsorted(self.edges, part, side="right") - 1
+            index[part == self.edges[-1]] = bins - 1
+            inside = (index >= 0) & (index < bins)
+            if self.per_feature:
+                index += np.arange(features) * bins
+            state[0] += np.bincount(index[inside], minlength=state[0].size)
 
     def merge(self, one: list[Counts], other: list[Counts]) -> list[Counts]:
         """Add."""
@@ -63,4 +65,4 @@ class Histogram:
 
     def finish(self, state: list[Counts]) -> Counts:
         """Counts of shape (bin,) or (feature, bin)."""
-        return state[0]
+        return state[0].reshape(-1, self.edges.size - 1) if self.per_feature else state[0]

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from refold.engine.block import Block, Where
+from refold.engine.block import Block, Where, row_dtype
 
 Vector = npt.NDArray[np.float64]
 Weighting = Literal["poisson"] | None
+_TILE_ROWS = 1024  # of a product: enough that adding it up costs little beside forming it
+_TYPICAL_ROWS = 256
 
 
 @dataclass
@@ -27,7 +29,7 @@ class MomentsResult:
     minimum, maximum : numpy.ndarray
         Shape (feature,); of the rows as they are.
     scatter : numpy.ndarray or None
-        Shape (feature, feature): sum of the outer products of centred (and weighted) rows.
+        Shape (feature, feature): sum of the outer products of centred (and weighted) rows; None without valid pixel.
     total : numpy.ndarray
         Shape (feature,): sum over pixels of the rows as they are.
     n_pixels, n_invalid, n_empty : int
@@ -54,7 +56,7 @@ class MomentsResult:
 
 @dataclass
 class _State:
-    """Sums about a provisional mean: the mean of the first valid block of the partition."""
+    """Sums about a provisional mean: that of the first valid rows of the partition."""
 
     n_pixels: int = 0
     n_invalid: int = 0
@@ -68,6 +70,12 @@ class _State:
     total: Any = None
     scatter: Any = None
     not_finite: Any = None
+
+    def begin(self, features: int) -> None:
+        """Make room, once the number of features is known."""
+        self.mean, self.square, self.total = np.zeros((3, features))
+        self.low, self.high = np.full(features, np.inf), np.full(features, -np.inf)
+        self.not_finite = np.zeros(features, dtype=np.int64)
 
 
 class Moments:
@@ -104,9 +112,9 @@ class Moments:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one state, with the float32 product that is added to it."""
+        """Bytes of one state, with the float32 tile and product that are added to it."""
         features = self.n_features or 0
-        return 8 * features * 6 + (12 * features * features if self.scatter else 0)
+        return 8 * features * 6 + (16 * features * features if self.scatter else 0)
 
     def start(self) -> _State:
         """Nothing seen yet."""
@@ -114,42 +122,50 @@ class Moments:
 
     def visit(self, state: _State, block: Block, where: Where) -> None:
         """Add a block's rows."""
-        from refold.engine.kernels import add_moments  # numba takes half a second to import  # noqa: PLC0415
-
-        rows, used = block.rows, block.valid
+        used = block.valid
         if state.not_finite is None:
-            features = rows.shape[1]
-            state.mean, state.square, state.total = np.zeros((3, features))
-            state.low, state.high = np.full(features, np.inf), np.full(features, -np.inf)
-            state.not_finite = np.zeros(features, dtype=np.int64)
-        state.n_pixels += rows.shape[0]
+            state.begin(block.numbers.shape[1])
+        state.n_pixels += block.n_pixels
         if not used.all():
             state.n_invalid += int((~used).sum())
-            state.not_finite += (~np.isfinite(rows[~used])).sum(axis=0)
+            state.not_finite += (~np.isfinite(block.rows[~used])).sum(axis=0)
         scale = None
         if self.weighting == "poisson":
-            scale, filled = _poisson_scale(rows, used)
+            scale, filled = _poisson_scale(block.rows, used)
             state.n_empty += int((used & ~filled).sum())
             used = filled
         if not used.any():
             return
-        self._add(state, rows, used, scale, add_moments)
-
-    def _add(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: Any, kernel: Any) -> None:
-        if scale is not None:
-            plain = rows[used]
-            state.total += plain.sum(axis=0, dtype=np.float64)
-            state.low, state.high = np.minimum(state.low, plain.min(axis=0)), np.maximum(state.high, plain.max(axis=0))
-            rows, used = plain * scale[used, None], np.ones(len(plain), dtype=bool)
         if state.shift is None:
-            state.shift = rows[used].mean(axis=0, dtype=np.float64).astype(rows.dtype).astype(np.float64)
-        low, high = (np.empty_like(state.low), np.empty_like(state.high)) if scale is not None else (state.low, state.high)
-        kernel(rows, used, state.shift, state.mean, state.square, low, high)
+            state.shift = _typical(block.rows if scale is not None else block.numbers, used, scale)
         state.count += int(used.sum())
+        self._add(state, block, used, scale)
         if self.scatter:
-            centred = (rows if used.all() else rows[used]) - state.shift.astype(rows.dtype)
-            product = centred.T @ centred  # numpy sees the transpose and calls syrk: half the work
-            state.scatter = product.astype(np.float64) if state.scatter is None else np.add(state.scatter, product, out=state.scatter)
+            self._add_scatter(state, block.rows, used, scale)
+
+    def _add(self, state: _State, block: Block, used: npt.NDArray[np.bool_], scale: Any) -> None:
+        # numba takes half a second to import
+        from refold.engine.kernels import add_moments, add_scaled_moments
+
+        sums = (state.mean, state.square, state.low, state.high)
+        if scale is None:
+            add_moments(block.numbers, used, state.shift, *sums)
+        else:
+            add_scaled_moments(block.rows, scale, state.shift, state.total, *sums)
+
+    def _add_scatter(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: Any) -> None:
+        """Add the product of the centred rows, a tile at a time: no temporary is larger than the scatter matrix."""
+        features = rows.shape[1]
+        shift = np.asarray(state.shift, dtype=rows.dtype)
+        if state.scatter is None:
+            state.scatter = np.zeros((features, features))
+        tile = max(_TILE_ROWS, features)
+        for start in range(0, len(rows), tile):
+            part = slice(start, start + tile)
+            kept = used[part]
+            centred = rows[part] if kept.all() else rows[part][kept]
+            centred = centred - shift if scale is None else centred * scale[part][kept, None] - shift
+            state.scatter += centred.T @ centred  # numpy sees the transpose and calls syrk: half the work
 
     def _close(self, state: _State) -> _State:
         """From sums about the shift to mean and sums about the mean."""
@@ -159,7 +175,7 @@ class Moments:
         state.square -= state.count * offset**2
         np.maximum(state.square, 0, out=state.square)
         if state.scatter is not None:
-            state.scatter -= state.count * np.outer(offset, offset)
+            _add_outer(state.scatter, -state.count, offset)
         if self.weighting is None:
             state.total = state.count * state.shift + state.mean
         state.mean = state.shift + offset
@@ -182,7 +198,7 @@ class Moments:
             one.mean += delta * (other.count / (one.count + other.count))
             if one.scatter is not None:
                 one.scatter += other.scatter
-                one.scatter += share * np.outer(delta, delta)
+                _add_outer(one.scatter, share, delta)
         elif other.count:
             one.mean, one.square, one.scatter = other.mean, other.square, other.scatter
         one.count += other.count
@@ -211,7 +227,23 @@ class Moments:
         )
 
 
-def _poisson_scale(rows: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+def _typical(rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: npt.NDArray[Any] | None) -> Vector:
+    """Mean of the first rows that are used, with no more figures than a float32 row has."""
+    first = np.flatnonzero(used)[:_TYPICAL_ROWS]
+    some = rows[first] if scale is None else rows[first] * scale[first, None]
+    mean: Vector = some.mean(axis=0, dtype=np.float64).astype(row_dtype(rows.dtype)).astype(np.float64)
+    return mean
+
+
+def _add_outer(matrix: npt.NDArray[np.float64], factor: float, vector: Vector) -> None:
+    """Add an outer product, row by row: no temporary as large as the matrix."""
+    for index, value in enumerate(factor * vector):
+        matrix[index] += value * vector
+
+
+def _poisson_scale(
+    rows: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Inverse root of each row's sum, and which rows have one."""
     with np.errstate(invalid="ignore"):
         sums = rows.sum(axis=1, dtype=np.float64)

@@ -13,17 +13,18 @@ from itertools import accumulate, pairwise, product
 from operator import itemgetter
 from typing import Any, Protocol
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask._task_spec import DataNode, Task, convert_legacy_graph
+from dask.base import optimize
 
 from refold.engine.block import Block, Scratch, Where
 from refold.planning import Grid
 
 Array = npt.NDArray[Any]
 Graph = dict[Hashable, Any]
+Pieces = dict[int, list[tuple[Hashable, tuple[slice, ...]]]]
 
 
 class BlockReader(Protocol):
@@ -40,19 +41,24 @@ class ArrayReader:
     Parameters
     ----------
     values : numpy.ndarray
-        Shape (*navigation, *signal).
+        Shape (*navigation, *signal), or only the part of it along the first dim that a partition needs.
     grid : Grid
-        How it is cut.
+        How the cube is cut.
+    first : int
+        Where along the first dim that part begins.
     """
 
-    def __init__(self, values: Array, grid: Grid) -> None:
+    def __init__(self, values: Array, grid: Grid, first: int = 0) -> None:
         self.values = values
         self.grid = grid
+        self.first = first
 
     def __call__(self, index: int, scratch: Scratch) -> tuple[Block, Where, int]:
         """Hand out a view of the block."""
-        slices = tuple(slice(*bounds) for bounds in self.grid.block(index))
-        return Block(self.values[slices], len(slices), scratch), Where(slices, self.grid.shape), 0
+        (start, stop), *rest = self.grid.block(index)
+        here = (slice(start - self.first, stop - self.first), *(slice(*bounds) for bounds in rest))
+        where = Where((slice(start, stop), *here[1:]), self.grid.shape)
+        return Block(self.values[here], len(here), scratch), where, 0
 
 
 class GraphReader:
@@ -75,7 +81,7 @@ class GraphReader:
     def __init__(
         self,
         graph: Graph,
-        pieces: dict[int, list[tuple[Hashable, tuple[slice, ...]]]],
+        pieces: Pieces,
         grid: Grid,
         signal_shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -87,7 +93,7 @@ class GraphReader:
         self.dtype = dtype
 
     def __call__(self, index: int, scratch: Scratch) -> tuple[Block, Where, int]:
-        """Compute the chunks of a block one after the other, each straight into its place."""
+        """Compute the chunks of a block one after the other, and put each into its place."""
         bounds = self.grid.block(index)
         where = Where(tuple(slice(*pair) for pair in bounds), self.grid.shape)
         keys = self.pieces[index]
@@ -97,7 +103,7 @@ class GraphReader:
         def place(position: int, chunk: Any) -> None:
             nonlocal whole
             chunk = np.asarray(chunk)
-            if chunk.shape == shape:
+            if len(keys) == 1 and chunk.shape == shape:
                 whole = chunk  # the block is one chunk: no copy
                 return
             if whole is None:
@@ -202,9 +208,9 @@ class CubeReader:
         self.cube = cube
         self.grid = grid
         self._graph: Graph = {}
-        self._pieces: dict[int, list[tuple[Hashable, tuple[slice, ...]]]] = {}
+        self._pieces: Pieces = {}
         if cube.chunks is not None:
-            (lazy,) = dask.optimize(cube.data)
+            (lazy,) = optimize(cube.data)
             self._graph = convert_legacy_graph(dict(lazy.__dask_graph__()))
             self._pieces = _pieces(lazy, grid)
 
@@ -218,20 +224,22 @@ class CubeReader:
 
     def partition(self, index: int) -> BlockReader:
         """The reader of one partition, with only the tasks that it needs."""
+        blocks = self.grid.partition(index)
         if self.cube.chunks is None:
-            return ArrayReader(self.cube.values, self.grid)
-        pieces = {block: self._pieces[block] for block in self.grid.partition(index)}
+            first, last = self.grid.block(blocks[0])[0][0], self.grid.block(blocks[-1])[0][1]
+            return ArrayReader(self.cube.values[first:last], self.grid, first)
+        pieces = {block: self._pieces[block] for block in blocks}
         needed = _needed(self._graph, [key for keys in pieces.values() for key, _ in keys])
         signal_shape = self.cube.shape[len(self.grid.shape) :]
         return GraphReader({key: self._graph[key] for key in needed}, pieces, self.grid, signal_shape, self.cube.dtype)
 
 
-def _pieces(lazy: Any, grid: Grid) -> dict[int, list[tuple[Hashable, tuple[slice, ...]]]]:
+def _pieces(lazy: Any, grid: Grid) -> Pieces:
     """For each block, the chunks that overlap it."""
     bounds = [list(pairwise(accumulate(sizes, initial=0))) for sizes in lazy.chunks]
     n_navigation = len(grid.shape)
     signal = [range(len(places)) for places in bounds[n_navigation:]]
-    pieces = {}
+    pieces: Pieces = {}
     for block in range(grid.n_blocks):
         touched = []
         for places, (start, stop) in zip(bounds, grid.block(block), strict=False):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refold.engine.block import Block, Where
+from refold.errors import ParameterError
 
 
 @dataclass
@@ -98,6 +99,8 @@ class Sample:
     """
 
     def __init__(self, n: int, seed: int = 0, weights: Any = None, *, n_features: int | None = None) -> None:
+        if n < 1:
+            raise ParameterError(f"a sample of {n} pixels", "one or more", "ask for some")
         self.n = n
         self.seed = seed
         self.weights = weights
@@ -117,10 +120,10 @@ class Sample:
         pixels = where.pixels
         keys = -np.log(pixel_keys(pixels, self.seed))
         if self.weights is not None:
-            weights = np.asarray(self.weights[where.slices], dtype=np.float64).ravel()
+            weights = where.pick(self.weights).astype(np.float64, copy=False)
             keys = np.divide(keys, weights, out=np.full(len(keys), np.inf), where=weights > 0)
         bound = state.keys.max() if len(state.keys) >= self.n else np.inf
-        good = np.flatnonzero(block.valid & (keys < bound))
+        good = np.flatnonzero(block.valid & (keys <= bound) & np.isfinite(keys))
         if len(good) > self.n:
             good = np.sort(good[np.argsort(keys[good], kind="stable")[: self.n]])
         self._keep(state, keys[good], pixels[good], block.rows[good])

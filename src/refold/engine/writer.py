@@ -56,7 +56,9 @@ class ZarrWriter:
         if not isinstance(values, Mapping):
             values = {next(iter(self.targets)): values}
         for name, target in self.targets.items():
-            _check_aligned(name, target, where)
+            _check_target(name, target, where)
+            if name not in values:
+                raise ParameterError(f"no {name!r} among {sorted(values)}", "a value for every target", "mend compute")
             value = np.asarray(values[name])
             if value.shape != where.shape + target.shape[len(where.shape) :]:
                 raise ParameterError(
@@ -82,8 +84,14 @@ class ZarrWriter:
         """Everything is written."""
 
 
-def _check_aligned(name: str, target: zarr.Array[Any], where: Where) -> None:
+def _check_target(name: str, target: zarr.Array[Any], where: Where) -> None:
     """Two blocks that wrote to one chunk at once would lose what one of them wrote."""
+    if target.shape[: len(where.grid)] != where.grid:
+        raise ParameterError(
+            f"{name or 'a target'} of shape {target.shape}",
+            f"navigation shape {where.grid}",
+            "create the target for this cube",
+        )
     sizes = target.shards or target.chunks
     for part, size, chunk in zip(where.slices, where.grid, sizes, strict=False):
         if part.start % chunk or (part.stop % chunk and part.stop != size):

@@ -85,9 +85,14 @@ class Budget:
     memory: int
     workers: int = 1
 
-    def block_bytes(self, state_bytes: int) -> int:
-        """Bytes that one block may cost: half of what the states leave; the rest is for the allocator and the merge."""
-        return max(0, (self.memory - state_bytes) // (2 * self.workers))
+    def block_bytes(self, state_bytes: int, read_bytes: int = 0) -> int:
+        """Bytes that one block may cost.
+
+        Half of a worker's share of what the states leave, the rest being for the allocator and the merge; less where
+        a chunk on its way into the block takes more than that rest.
+        """
+        share = (self.memory - state_bytes) // self.workers
+        return max(0, min(share // 2, share - read_bytes))
 
     def max_partitions(self, state_bytes: int) -> int:
         """Partitions such that their states, were they all alive at once, would take half of the memory at most.
