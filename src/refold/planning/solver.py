@@ -9,6 +9,8 @@ Name = Literal["scatter", "subspace", "incremental"]
 
 _SWEEPS = 4  # that subspace iteration takes, as a rule
 _READING = 150  # products in float32 that take as long as reading and converting one value
+_GUESS = 32  # components that a share of the variance may need
+_EXACT = 2048  # features up to which data seen once is summed in a scatter matrix
 _MANY = 1000  # features below which the scatter matrix costs little whatever else it is compared with
 
 
@@ -50,7 +52,13 @@ def subspace_width(n_components: int, n_pixels: int, n_features: int, oversampli
 
 
 def cost_of(
-    name: Name, n_pixels: int, n_features: int, n_components: int, oversampling: int | None = None
+    name: Name,
+    n_pixels: int,
+    n_features: int,
+    n_components: int,
+    oversampling: int | None = None,
+    *,
+    share: bool = False,
 ) -> SolverChoice:
     """What a solver will cost.
 
@@ -62,6 +70,8 @@ def cost_of(
         Sizes.
     oversampling : int, optional
         Columns beyond the components.
+    share : bool
+        Whether a share of the variance is asked for, so that the number of components is not known beforehand.
 
     Returns
     -------
@@ -77,7 +87,7 @@ def cost_of(
     if name == "scatter":
         # float64 sums, and the float32 product that is added to them
         return SolverChoice("scatter", 1, 12 * n_features**2 + 48 * n_features, values * n_features)
-    width = subspace_width(n_components, n_pixels, n_features, oversampling)
+    width = subspace_width(min(n_components, _GUESS) if share else n_components, n_pixels, n_features, oversampling)
     if name == "incremental":
         return SolverChoice("incremental", 1, 8 * 3 * n_features * width, 12 * values * width, width)
     return SolverChoice("subspace", _SWEEPS, 12 * n_features * (width + 2), _SWEEPS * 4 * values * width, width)
@@ -120,7 +130,7 @@ def choose_solver(
     ('scatter', 'subspace')
     """
     scatter = cost_of("scatter", n_pixels, n_features, n_components, oversampling)
-    subspace = cost_of("subspace", n_pixels, n_features, n_components, oversampling)
+    subspace = cost_of("subspace", n_pixels, n_features, n_components, oversampling, share=share)
     # Merging and solving hold one matrix more in float64.
     fits = scatter.state_bytes * in_flight + 8 * n_features**2 <= memory_bytes
     values = n_pixels * n_features
@@ -128,3 +138,28 @@ def choose_solver(
     if fits and (share or cheap or n_features <= _MANY):
         return scatter
     return subspace
+
+
+def incremental_choice(n_features: int, n_components: int, oversampling: int | None = None) -> SolverChoice:
+    """What is kept of data seen once: the scatter matrix while features are few, else a thin table.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Sizes.
+    oversampling : int, optional
+        Columns beyond the components.
+
+    Returns
+    -------
+    SolverChoice
+        For each pixel seen, one.
+
+    Examples
+    --------
+    >>> incremental_choice(500, 20).name, incremental_choice(50_000, 20).name
+    ('scatter', 'incremental')
+    """
+    return cost_of(
+        "scatter" if n_features <= _EXACT else "incremental", 1 << 62, n_features, n_components, oversampling
+    )

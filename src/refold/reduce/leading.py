@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from refold.errors import DataError, ParameterError
+from refold.errors import ParameterError
 
 Vector = npt.NDArray[np.float64]
 
@@ -38,7 +38,11 @@ class Leading:
 
     def keep(self, count: int) -> Leading:
         """The first ones."""
-        return Leading(self.values[:count], self.vectors[:, :count], self.total, self.angles[:count], self.n_sweeps)
+        return replace(self, values=self.values[:count], vectors=self.vectors[:, :count], angles=self.angles[:count])
+
+    def after(self, sweeps: int) -> Leading:
+        """As found after some more sweeps."""
+        return replace(self, n_sweeps=self.n_sweeps + sweeps)
 
 
 def check_count(n_components: float | None, n_pixels: int, n_features: int) -> int:
@@ -102,23 +106,35 @@ def share_count(values: Vector, total: float, share: float) -> int | None:
     return int(np.argmax(reached)) + 1 if reached.any() else None
 
 
-def refuse_flat(total: float, size: float) -> None:
-    """Raise if nothing varies.
+def completed(leading: Leading, count: int) -> Leading:
+    """Fill up with directions along which nothing varies, as where more components than the rank are wanted.
 
     Parameters
     ----------
-    total : float
-        Trace of the scatter matrix.
-    size : float
-        What rounding alone could leave of it.
+    leading : Leading
+        What was found.
+    count : int
+        Components wanted.
 
-    Raises
-    ------
-    DataError
-        If the trace is not above that.
+    Returns
+    -------
+    Leading
+        With that many; those added have eigenvalue 0, and are orthonormal to the others.
     """
-    if not total > size:
-        raise DataError("the same values in every valid pixel", "pixels that differ", "check the data and the crop")
+    features, found = leading.vectors.shape
+    if found >= count:
+        return leading.keep(count)
+    missing = count - found
+    fill = np.random.default_rng(0).standard_normal((features, missing))
+    for _ in range(2):
+        fill = np.linalg.qr(fill - leading.vectors @ (leading.vectors.T @ fill))[0]
+    nothing = np.zeros(missing)
+    return replace(
+        leading,
+        values=np.concatenate([leading.values, nothing]),
+        vectors=np.hstack([leading.vectors, fill]),
+        angles=np.concatenate([leading.angles, nothing]),
+    )
 
 
 def fix_signs(vectors: Vector) -> Vector:

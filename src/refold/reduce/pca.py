@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from refold.cube import as_cube, check_cube, n_features, n_pixels, signal_dims, signal_shape
-from refold.engine import Block, Moments, MomentsResult, Where, current_settings, sweep
+from refold.cube import n_features, n_pixels
+from refold.engine import current_settings, sweep
 from refold.engine.block import row_dtype
-from refold.errors import CubeError, ParameterError
-from refold.planning.solver import SolverChoice, choose_solver, cost_of
-from refold.reduce.blockwise import map_pixels
-from refold.reduce.leading import Leading, check_count, fix_signs, refuse_flat
+from refold.errors import ParameterError
+from refold.planning.solver import SolverChoice, choose_solver, cost_of, incremental_choice
+from refold.reduce.leading import check_count, fix_signs
+from refold.reduce.projecting import Projecting
 from refold.reduce.projection import Projection
-from refold.reduce.scaling import SCALINGS, Scaling, column_factors, refuse_hopeless
-from refold.reduce.scatter import leading_of, scaled_scatter
+from refold.reduce.scaling import SCALINGS, Scaling
+from refold.reduce.solving import Options, Problem, first_of, first_visitor, warn_of_limits
+from refold.reduce.together import Unfinished
 
 SOLVERS = ("auto", "scatter", "subspace", "incremental")
-TABLE = ("pixel", "feature")
 
 
-class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
+class PCA(Projecting):
     """Principal component analysis, in one sweep or a few.
 
     Parameters
@@ -98,7 +96,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         *,
         center: bool = True,
         scaling: Scaling = None,
-        solver: str = "auto",
+        solver: Literal["auto", "scatter", "subspace", "incremental"] = "auto",
         oversampling: int | None = None,
         tol: float = 1e-3,
         max_sweeps: int = 12,
@@ -112,8 +110,6 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.tol = tol
         self.max_sweeps = max_sweeps
         self.random_state = random_state
-
-    # --- fitting ------------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, moments: Any = None) -> Self:
         """Find the components.
@@ -140,14 +136,48 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         DataError
             If no pixel is valid, nothing varies, or a channel cannot be scaled.
         """
-        self._check_options()
+        options = self._options()
         cube = self._enter(X, reset=True)
         sweeps = 0
         if moments is None:
-            (moments,) = sweep(cube, self.first_visitor(cube))
+            (moments,) = sweep(cube, self.first_visitor(cube), label="components")
             sweeps = 1
-        leading = self._solve(cube, moments)
-        self.n_sweeps_ = sweeps + leading.n_sweeps
+        self._learn(Problem(first_of(moments, options), options, self._dtype, cube), self.choose(cube), sweeps)
+        self._seen = None
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from more pixels, each of them seen once.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            More pixels with the same features.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        PCA
+            This model, of all pixels given to `partial_fit` so far.
+
+        Notes
+        -----
+        Exact while features are few, or pixels; see `Sketch` for what is kept else. While fewer pixels were seen than
+        components are wanted, there are fewer components.
+        """
+        options = self._options()
+        seen = getattr(self, "_seen", None)
+        cube = self._enter(X, reset=seen is None)
+        features = n_features(cube)
+        most = features if self.n_components is None or options.share is not None else int(self.n_components)
+        choice = incremental_choice(features, most, self.oversampling)
+        visitor = first_visitor(features, self._dtype, choice, options)
+        (state,) = sweep(cube, Unfinished(visitor), label="components")
+        self._seen = state if seen is None else visitor.merge(seen, state)
+        first = first_of(visitor.finish(copy.deepcopy(self._seen)), options)
+        self._learn(Problem(first, options, self._dtype), choice, 1, partial=True)
+        self.solver_ = "incremental"
         return self
 
     def first_visitor(self, cube: xr.DataArray) -> Any:
@@ -163,9 +193,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         Visitor
             Sums that the solver starts from.
         """
-        self._check_options()
-        weighting: Literal["poisson"] | None = "poisson" if self.scaling == "poisson" else None
-        return Moments(scatter=True, weighting=weighting, n_features=n_features(cube))
+        return first_visitor(n_features(cube), row_dtype(cube.dtype), self.choose(cube), self._options())
 
     def choose(self, cube: xr.DataArray) -> SolverChoice:
         """The solver for this cube, and what it is expected to cost.
@@ -180,201 +208,53 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         SolverChoice
             Its name, sweeps, bytes and operations.
         """
+        share = self._options().share is not None
         pixels, features = n_pixels(cube), n_features(cube)
         most = check_count(self.n_components, pixels, features)
         if self.solver != "auto":
-            return cost_of(self.solver, pixels, features, most, self.oversampling)  # type: ignore[arg-type]  # checked
+            return cost_of(self.solver, pixels, features, most, self.oversampling, share=share)
         budget = current_settings().budget
         return choose_solver(
-            pixels,
-            features,
-            most,
-            budget.memory // 2,
-            budget.workers + 1,
-            share=self._share is not None,
-            oversampling=self.oversampling,
+            pixels, features, most, budget.memory // 2, budget.workers + 1, share=share, oversampling=self.oversampling
         )
 
-    @property
-    def _share(self) -> float | None:
-        return float(self.n_components) if isinstance(self.n_components, float | np.floating) else None
-
-    def _check_options(self) -> None:
+    def _options(self) -> Options:
+        """What is asked of the solver, checked."""
         for name, allowed in (("scaling", SCALINGS), ("solver", SOLVERS)):
             if getattr(self, name) not in allowed:
                 raise ParameterError(
                     f"{name}={getattr(self, name)!r}", f"one of {allowed}", f"choose {name} among these"
                 )
+        for name, least in (("tol", 0), ("max_sweeps", 1), ("oversampling", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ParameterError(f"{name}={value!r}", f"{least} or more", f"choose a larger {name}")
+        count = self.n_components
+        share = float(count) if isinstance(count, float | np.floating) else None
+        return Options(self.center, self.scaling, share, self.tol, self.max_sweeps, self.random_state)
 
-    def _enter(self, X: Any, *, reset: bool) -> xr.DataArray:
-        """The cube at the door; a table becomes a cube of one navigation dim."""
-        if isinstance(X, xr.DataArray):
-            cube = check_cube(X)
-            if reset:
-                self.n_features_in_ = n_features(cube)
-                self._signal = _signal_template(cube)
-                self._dtype = row_dtype(cube.dtype)
-            elif signal_shape(cube) != self._signal.shape:
-                raise CubeError(
-                    f"signal dims {dict(zip(signal_dims(cube), signal_shape(cube), strict=True))}",
-                    f"those fitted, {dict(self._signal.sizes)}",
-                    "give a cube with the same signal, or fit again",
-                )
-            return cube
-        table = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1)
-        if table.dtype.kind != "f" and table.dtype.itemsize > 2:
-            table = table.astype(np.float64)
-        cube = as_cube(table, signal="feature", dims=TABLE)
-        if reset:
-            self._signal = _signal_template(cube)
-            self._dtype = row_dtype(cube.dtype)
-        return cube
-
-    def _solve(self, cube: xr.DataArray, moments: MomentsResult) -> Leading:
-        refuse_hopeless(moments, self.scaling)
-        most = check_count(self.n_components, moments.count, n_features(cube))
-        factors = column_factors(moments, self.scaling, self._dtype)
-        self._refuse_flat(moments, factors)
-        leading = leading_of(scaled_scatter(moments, factors, center=self.center), most, self._share)
-        self.solver_ = "scatter"
-        self._accept(leading, moments, factors)
-        return leading
-
-    def _refuse_flat(self, moments: MomentsResult, factors: npt.NDArray[np.float64] | None) -> None:
-        squares, noise = moments.variance, (10 * np.finfo(self._dtype).eps * moments.mean) ** 2
-        if not self.center:
-            squares, noise = squares + moments.mean**2, noise * 0
-        scale = 1.0 if factors is None else factors**2
-        refuse_flat(float(np.sum(squares * scale)), float(np.sum(noise * scale)))
-
-    def _accept(self, leading: Leading, moments: MomentsResult, factors: npt.NDArray[np.float64] | None) -> None:
-        """Keep what was found, as scikit-learn names it."""
-        freedom = moments.count - 1 if self.center else moments.count
+    def _learn(self, problem: Problem, choice: SolverChoice, sweeps: int, *, partial: bool = False) -> None:
+        """Solve, and keep what was found under scikit-learn's names."""
+        moments, center = problem.first.moments, self.center
+        wanted = self.n_components
+        if partial and isinstance(wanted, int | np.integer):
+            wanted = min(wanted, moments.count, self.n_features_in_)
+        most = check_count(wanted, moments.count, self.n_features_in_)
+        leading, self.solver_ = problem.solve(choice, most)
+        freedom = max(1, moments.count - 1) if center else moments.count
         self.components_ = np.ascontiguousarray(fix_signs(leading.vectors).T)
         self.singular_values_ = np.sqrt(leading.values)
         self.explained_variance_ = leading.values / freedom
-        self.explained_variance_ratio_ = leading.values / leading.total
+        self.explained_variance_ratio_ = leading.values / problem.total
         self.n_components_ = len(leading.values)
         self.n_samples_ = moments.count
         directions = min(moments.count, self.n_features_in_) - self.n_components_
-        rest = max(0.0, leading.total - float(leading.values.sum())) / freedom
+        rest = max(0.0, problem.total - float(leading.values.sum())) / freedom
         self.noise_variance_ = rest / directions if directions else 0.0
-        self.mean_ = moments.mean.copy() if self.center else np.zeros(self.n_features_in_)
-        self.scale_ = factors
+        self.mean_ = moments.mean.copy() if center else np.zeros(self.n_features_in_)
+        self.scale_ = problem.factors
+        self.n_sweeps_ = sweeps + leading.n_sweeps
+        self.angles_ = leading.angles
         self.converged_ = leading.angles <= self.tol
         self._projection = Projection(self.components_, self.mean_, self.scale_, self.scaling == "poisson")
-
-    # --- applying -----------------------------------------------------------------------------------------------------
-
-    def transform(self, X: Any) -> Any:
-        """Scores: the coordinates of each pixel along the components.
-
-        Parameters
-        ----------
-        X : xarray.DataArray or array of shape (pixel, feature)
-            Cube or table with the features that were fitted.
-
-        Returns
-        -------
-        xarray.DataArray or numpy.ndarray
-            For a cube lazily ``(*navigation, component)``, NaN where a pixel is not finite; for a table an array.
-        """
-        check_is_fitted(self)
-        cube = self._enter(X, reset=False)
-        if not isinstance(X, xr.DataArray):
-            block = Block(cube.values, 1)
-            return self._projection.forward_valid(block.rows, block.valid)[0]
-        return map_pixels(cube, _scores, self._projection, "scores", {"component": self.n_components_})
-
-    def residual(self, cube: xr.DataArray) -> xr.DataArray:
-        """What the components leave of each pixel.
-
-        Parameters
-        ----------
-        cube : xarray.DataArray
-            Cube with the signal that was fitted.
-
-        Returns
-        -------
-        xarray.DataArray
-            Lazily, over the navigation dims: the root mean square over features of the difference between a pixel
-            and its reconstruction, weighted and scaled as for the fit. Without scaling it has the units of the data.
-        """
-        check_is_fitted(self)
-        return map_pixels(self._enter(check_cube(cube), reset=False), _residual, self._projection, "residual", {})
-
-    def project(self, block: Block, where: Where | None = None) -> dict[str, npt.NDArray[np.float32]]:
-        """Scores and residual of a block, to be written in the same sweep.
-
-        Parameters
-        ----------
-        block : Block
-            Of a cube with the signal that was fitted.
-        where : Where, optional
-            Not needed: a pixel's scores depend on the pixel alone.
-
-        Returns
-        -------
-        dict
-            ``scores`` (*navigation, component) and ``residual`` (*navigation), float32; NaN where a pixel is not
-            finite. The residual is that of `residual`.
-        """
-        scores, residual = self._projection.forward_valid(block.rows, block.valid)
-        shape = block.data.shape[: block.n_navigation]
-        return {
-            "scores": scores.astype(np.float32, copy=False).reshape(*shape, -1),
-            "residual": residual.astype(np.float32, copy=False).reshape(shape),
-        }
-
-    def inverse_transform(self, X: Any) -> Any:
-        """Pixels that these scores stand for: without what the components left out.
-
-        Parameters
-        ----------
-        X : xarray.DataArray or array of shape (pixel, component)
-            Scores, as `transform` gives them.
-
-        Returns
-        -------
-        xarray.DataArray or numpy.ndarray
-            For scores of a cube a lazy cube with the signal dims, coordinates, name and attributes that were fitted.
-        """
-        check_is_fitted(self)
-        if isinstance(X, xr.DataArray):
-            return map_pixels(X, _pixels, self._projection, None, self._signal.sizes, template=self._signal)
-        scores = np.asarray(X)
-        if scores.ndim != 2 or scores.shape[1] != self.n_components_:
-            raise ParameterError(
-                f"scores of shape {scores.shape}", f"(pixel, {self.n_components_})", "give what transform returned"
-            )
-        return self._projection.backward(scores if scores.dtype.kind == "f" else scores.astype(np.float64))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
-
-    def __sklearn_tags__(self) -> Any:
-        """Say that float32 stays float32."""
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-
-def _scores(block: Block, projection: Projection) -> npt.NDArray[Any]:
-    return projection.forward_valid(block.rows, block.valid)[0].astype(np.float32, copy=False)
-
-
-def _residual(block: Block, projection: Projection) -> npt.NDArray[Any]:
-    return projection.forward_valid(block.rows, block.valid)[1].astype(np.float32, copy=False)
-
-
-def _pixels(block: Block, projection: Projection) -> npt.NDArray[Any]:
-    return projection.backward(block.rows)
-
-
-def _signal_template(cube: xr.DataArray) -> xr.DataArray:
-    """The signal side of a cube: dims, coordinates, name and attributes, with values that take no memory."""
-    dims = signal_dims(cube)
-    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
-    values = np.broadcast_to(np.zeros((), dtype=np.float32), signal_shape(cube))
-    return xr.DataArray(values, dims=dims, coords=coords, name=cube.name, attrs=cube.attrs)
+        warn_of_limits(leading, problem.options)

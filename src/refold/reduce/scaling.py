@@ -90,15 +90,46 @@ def column_factors(moments: MomentsResult, scaling: Scaling, dtype: np.dtype[Any
     return factors
 
 
-def refuse_hopeless(moments: MomentsResult, scaling: Scaling) -> None:
+def noise_floor(dtype: np.dtype[Any]) -> float:
+    """Eigenvalues below this share of the largest are rounding, for rows of this dtype."""
+    return 1e-7 if dtype == np.float32 else 1e-14
+
+
+def refuse_flat(moments: MomentsResult, factors: Vector | None, dtype: np.dtype[Any], *, center: bool) -> None:
+    """Raise if nothing varies.
+
+    Parameters
+    ----------
+    moments : MomentsResult
+        Of the whole cube.
+    factors : numpy.ndarray or None
+        Factor of each feature.
+    dtype : numpy.dtype
+        Of the rows, which says what rounding leaves.
+    center : bool
+        Whether about the mean.
+
+    Raises
+    ------
+    DataError
+        If all valid pixels are the same; or all zero, where they are not centred.
+    """
+    squares, noise = moments.variance, (10 * np.finfo(dtype).eps * moments.mean) ** 2
+    if not center:
+        squares, noise = squares + moments.mean**2, np.zeros_like(noise)
+    weights = 1.0 if factors is None else factors**2
+    if not np.sum(squares * weights) > np.sum(noise * weights):
+        found = "the same values in every valid pixel" if center else "zeros in every valid pixel"
+        raise DataError(f"{found}, {moments.count} of them", "pixels that differ", "check the data and the crop")
+
+
+def refuse_hopeless(moments: MomentsResult) -> None:
     """Raise if there is no pixel to learn from, and say why there is none.
 
     Parameters
     ----------
     moments : MomentsResult
         Of the whole cube.
-    scaling : {None, "standard", "poisson"}
-        What was asked for.
 
     Raises
     ------

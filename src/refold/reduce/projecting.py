@@ -1,0 +1,169 @@
+"""What every model with orthonormal components does once it is fitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from refold.cube import as_cube, check_cube, n_features, signal_dims, signal_shape
+from refold.engine import Block, Where
+from refold.engine.block import row_dtype
+from refold.errors import CubeError, ParameterError
+from refold.reduce.blockwise import map_pixels
+from refold.reduce.projection import Projection
+
+TABLE = ("pixel", "feature")
+
+
+class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
+    """Scores, residuals and reconstructions, of cubes and of tables.
+
+    A subclass fits, and sets ``_projection`` and ``n_components_``.
+    """
+
+    _projection: Projection
+    _signal: xr.DataArray
+    _dtype: np.dtype[Any]
+    n_components_: int
+
+    def _enter(self, X: Any, *, reset: bool) -> xr.DataArray:
+        """The cube at the door; a table becomes a cube of one navigation dim."""
+        if isinstance(X, xr.DataArray):
+            cube = check_cube(X)
+            if reset:
+                self.n_features_in_ = n_features(cube)
+                self._signal = _signal_template(cube)
+                self._dtype = row_dtype(cube.dtype)
+            elif signal_shape(cube) != self._signal.shape:
+                raise CubeError(
+                    f"signal dims {dict(zip(signal_dims(cube), signal_shape(cube), strict=True))}",
+                    f"those fitted, {dict(self._signal.sizes)}",
+                    "give a cube with the same signal, or fit again",
+                )
+            return cube
+        table = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1)
+        if table.dtype.kind != "f" and table.dtype.itemsize > 2:
+            table = table.astype(np.float64)
+        cube = as_cube(table, signal="feature", dims=TABLE)
+        if reset:
+            self._signal = _signal_template(cube)
+            self._dtype = row_dtype(cube.dtype)
+        return cube
+
+    def transform(self, X: Any) -> Any:
+        """Scores: the coordinates of each pixel along the components.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            Cube or table with the features that were fitted.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            For a cube lazily ``(*navigation, component)``, NaN where a pixel is not finite; for a table an array.
+        """
+        check_is_fitted(self)
+        cube = self._enter(X, reset=False)
+        if not isinstance(X, xr.DataArray):
+            block = Block(cube.values, 1)
+            return self._projection.forward_valid(block.rows, block.valid)[0]
+        return map_pixels(cube, _scores, self._projection, "scores", {"component": self.n_components_})
+
+    def residual(self, cube: xr.DataArray) -> xr.DataArray:
+        """What the components leave of each pixel.
+
+        Parameters
+        ----------
+        cube : xarray.DataArray
+            Cube with the signal that was fitted.
+
+        Returns
+        -------
+        xarray.DataArray
+            Lazily, over the navigation dims: the root mean square over features of the difference between a pixel
+            and its reconstruction, weighted and scaled as for the fit. Without scaling it has the units of the data.
+        """
+        check_is_fitted(self)
+        return map_pixels(self._enter(check_cube(cube), reset=False), _residual, self._projection, "residual", {})
+
+    def project(self, block: Block, where: Where | None = None) -> dict[str, npt.NDArray[np.float32]]:
+        """Scores and residual of a block, to be written in the same sweep.
+
+        Parameters
+        ----------
+        block : Block
+            Of a cube with the signal that was fitted.
+        where : Where, optional
+            Not needed: a pixel's scores depend on the pixel alone.
+
+        Returns
+        -------
+        dict
+            ``scores`` (*navigation, component) and ``residual`` (*navigation), float32; NaN where a pixel is not
+            finite. The residual is that of `residual`.
+        """
+        scores, residual = self._projection.forward_valid(block.rows, block.valid)
+        shape = block.data.shape[: block.n_navigation]
+        return {
+            "scores": scores.astype(np.float32, copy=False).reshape(*shape, -1),
+            "residual": residual.astype(np.float32, copy=False).reshape(shape),
+        }
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Pixels that these scores stand for: without what the components left out.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, component)
+            Scores, as `transform` gives them.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            For scores of a cube a lazy cube with the signal dims, coordinates, name and attributes that were fitted.
+        """
+        check_is_fitted(self)
+        if isinstance(X, xr.DataArray):
+            return map_pixels(X, _pixels, self._projection, None, self._signal.sizes, template=self._signal)
+        scores = np.asarray(X)
+        if scores.ndim != 2 or scores.shape[1] != self.n_components_:
+            raise ParameterError(
+                f"scores of shape {scores.shape}", f"(pixel, {self.n_components_})", "give what transform returned"
+            )
+        return self._projection.backward(scores if scores.dtype.kind == "f" else scores.astype(np.float64))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that float32 stays float32."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _scores(block: Block, projection: Projection) -> npt.NDArray[Any]:
+    return projection.forward_valid(block.rows, block.valid)[0].astype(np.float32, copy=False)
+
+
+def _residual(block: Block, projection: Projection) -> npt.NDArray[Any]:
+    return projection.forward_valid(block.rows, block.valid)[1].astype(np.float32, copy=False)
+
+
+def _pixels(block: Block, projection: Projection) -> npt.NDArray[Any]:
+    return projection.backward(block.rows)
+
+
+def _signal_template(cube: xr.DataArray) -> xr.DataArray:
+    """The signal side of a cube: dims, coordinates, name and attributes, with values that take no memory."""
+    dims = signal_dims(cube)
+    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
+    values = np.broadcast_to(np.zeros((), dtype=np.float32), signal_shape(cube))
+    return xr.DataArray(values, dims=dims, coords=coords, name=cube.name, attrs=cube.attrs)

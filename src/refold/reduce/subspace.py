@@ -1,0 +1,241 @@
+"""Leading components by block Krylov iteration: one sweep an iteration, and a thin state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refold.reduce.leading import Leading, share_count
+
+Vector = npt.NDArray[np.float64]
+Operator = Callable[[Vector], tuple[Vector, Vector]]
+"""Takes directions (feature, column), gives them as they were rounded, and their image."""
+
+_PARALLEL = 1e-5  # what is left of a unit direction inside the subspace when it counts as nothing new
+_STEADY = 1e-6  # relative change of the captured variance below which waiting for the angles alone may be vain
+
+
+@dataclass
+class Subspace:
+    """All directions whose image is known: an orthonormal basis K and its image C K under the scatter matrix C."""
+
+    basis: Vector
+    image: Vector
+    small: Vector = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @classmethod
+    def empty(cls, features: int) -> Subspace:
+        """Without directions."""
+        return cls(np.zeros((features, 0)), np.zeros((features, 0)))
+
+    @property
+    def size(self) -> int:
+        """Number of directions."""
+        return int(self.basis.shape[1])
+
+    def add(self, basis: Vector, image: Vector) -> None:
+        """Take in more directions. The operator is linear, so images are combined as the directions are."""
+        from scipy.linalg import qr, solve_triangular
+
+        for _ in range(2):  # twice is enough: Giraud, Langou, Rozložník and van den Eshof (2005), Numer. Math. 101, 87
+            lengths = np.linalg.norm(basis, axis=0)
+            new = lengths > _PARALLEL
+            basis, image = basis[:, new] / lengths[new], image[:, new] / lengths[new]
+            inside = self.basis.T @ basis
+            basis, image = basis - self.basis @ inside, image - self.image @ inside
+        basis, triangle, order = qr(basis, mode="economic", pivoting=True, check_finite=False)
+        rank = int(np.sum(np.abs(np.diag(triangle)) > _PARALLEL))
+        image = solve_triangular(triangle[:rank, :rank], image[:, order[:rank]].T, trans="T", check_finite=False).T
+        cross = self.basis.T @ image
+        corner = basis[:, :rank].T @ image
+        self.small = np.block([[self.small, cross], [cross.T, (corner + corner.T) / 2]])
+        self.basis = np.hstack([self.basis, basis[:, :rank]])
+        self.image = np.hstack([self.image, image])
+
+    def ritz(self) -> tuple[Vector, Vector]:
+        """Eigenvalues of the scatter matrix within the subspace, largest first, and coefficients of eigenvectors."""
+        values, coefficients = np.linalg.eigh(self.small)
+        return values[::-1], coefficients[:, ::-1]
+
+    def refined(self, values: Vector, coefficients: Vector, count: int, floor: float) -> tuple[Vector, Vector]:
+        """Leading eigenpairs by Nyström's approximation, half an iteration ahead of the Ritz pairs.
+
+        Notes
+        -----
+        C is taken to be (C K) (K^T C K)^-1 (C K)^T: Gittens and Mahoney (2016), J. Mach. Learn. Res. 17, 117.
+        """
+        some = values > floor * values[0]
+        factor = self.image @ (coefficients[:, some] / np.sqrt(values[some]))
+        squares, inner = np.linalg.eigh(factor.T @ factor)
+        squares, inner = squares[::-1], inner[:, ::-1]
+        kept = squares[:count] > floor * squares[0]
+        squares, inner = squares[:count][kept], inner[:, :count][:, kept]
+        return squares, factor @ (inner / np.sqrt(squares))
+
+
+@dataclass
+class SubspaceSolver:
+    """Block Krylov iteration with a Rayleigh-Ritz step in all directions seen so far.
+
+    Parameters
+    ----------
+    operator : callable
+        Makes one sweep.
+    features : int
+        Features of the scan.
+    total : float
+        Trace of the scatter matrix.
+    most : int
+        Components wanted; with a share, allowed.
+    share : float or None
+        Share of the trace that is to be explained.
+    width : int
+        Columns of a block.
+    tol : float
+        Sine of the angle below which a component counts as found.
+    max_sweeps : int
+        Sweeps after which to stop.
+    floor : float
+        Eigenvalues below this share of the largest are rounding.
+
+    Notes
+    -----
+    Plain subspace iteration forgets all but the last block. Keeping every block costs no more reading, and converges as
+    a Krylov method: Musco and Musco (2015), NeurIPS 28, 1396. The next block are the residuals of the Ritz pairs; those
+    of converged pairs vanish and drop out.
+    """
+
+    operator: Operator
+    features: int
+    total: float
+    most: int
+    share: float | None
+    width: int
+    tol: float
+    max_sweeps: int
+    floor: float
+
+    def solve(self, subspace: Subspace, start: Vector) -> Leading:
+        """Iterate.
+
+        Parameters
+        ----------
+        subspace : Subspace
+            Directions whose image is known beforehand; may be empty.
+        start : numpy.ndarray
+            Shape (feature, column): the first block, if none is known.
+
+        Returns
+        -------
+        Leading
+            As many as wanted, or as were found if the share was not reached.
+        """
+        sweeps = 0
+        before: Vector | None = None
+        captured = 0.0
+        block = start
+        while True:
+            if not subspace.size:
+                subspace.add(*self.operator(block))
+                sweeps += 1
+            values, coefficients = subspace.ritz()
+            found = self._look(subspace, values, coefficients, before)
+            if sweeps >= self.max_sweeps or self._done(found, captured, before, sweeps):
+                return found.leading(self.total, sweeps)
+            block = self._next(subspace, values, coefficients)
+            if not block.size:
+                return found.exact().leading(self.total, sweeps)
+            before, captured = found.moved, float(found.values.sum())
+            subspace.add(*self.operator(block))
+            sweeps += 1
+
+    def _look(self, subspace: Subspace, values: Vector, coefficients: Vector, before: Vector | None) -> _Found:
+        """Refine the leading pairs, and see how far they moved."""
+        wanted = self.most if self.share is None else subspace.size
+        squares, vectors = subspace.refined(values, coefficients, wanted, self.floor)
+        reached = True
+        if self.share is not None:
+            needed = share_count(squares, self.total, self.share)
+            reached = needed is not None
+            wanted = min(needed or wanted, self.most)
+            squares, vectors = squares[:wanted], vectors[:, :wanted]
+        inside = (subspace.basis @ coefficients[:, :wanted]).T @ vectors
+        moved = np.sqrt(np.clip(1 - np.sum(inside**2, axis=0), 0, None))
+        # The refined pairs lie half an iteration beyond the step just seen; the rate of the last one tells how far.
+        count = min(len(moved), 0 if before is None else len(before))
+        rate = np.ones(len(moved))
+        if before is not None and count:
+            rate[:count] = np.sqrt(np.clip(moved[:count] / np.maximum(before[:count], 1e-300), 0, 1))
+        return _Found(squares, vectors, moved, moved * rate, reached)
+
+    def _done(self, found: _Found, captured: float, before: Vector | None, sweeps: int) -> bool:
+        if not found.reached:
+            return False
+        worst = float(found.angles.max(initial=0))
+        if worst <= self.tol:
+            return True
+        if before is None or not len(before):
+            return False
+        rate = float(found.moved.max()) / max(float(before.max()), 1e-300)
+        hopeless = rate >= 1 or sweeps + np.log(self.tol / worst) / np.log(rate) > self.max_sweeps
+        steady = abs(float(found.values.sum()) - captured) <= _STEADY * captured
+        return bool(hopeless and steady)
+
+    def _next(self, subspace: Subspace, values: Vector, coefficients: Vector) -> Vector:
+        """Residuals of the leading Ritz pairs: where the image leaves the subspace."""
+        count = min(self.width, subspace.size, self.features - subspace.size)
+        leading, scale = coefficients[:, :count], values[:count]
+        residuals = subspace.image @ leading - subspace.basis @ (leading * scale)
+        residuals -= subspace.basis @ (subspace.basis.T @ residuals)
+        if not residuals.size:
+            return residuals
+        from scipy.linalg import qr
+
+        last = max(values[min(self.most, len(values)) - 1], self.floor * values[0])
+        block, triangle, _ = qr(residuals, mode="economic", pivoting=True, check_finite=False)
+        rank = int(np.sum(np.abs(np.diag(triangle)) > max(1e-2 * self.tol * last, self.floor * values[0])))
+        return np.ascontiguousarray(block[:, :rank])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Leading pairs as they stand after a sweep."""
+
+    values: Vector
+    vectors: Vector
+    moved: Vector
+    angles: Vector
+    reached: bool
+
+    def exact(self) -> _Found:
+        """Nothing is left outside of the subspace."""
+        return _Found(self.values, self.vectors, self.moved, np.zeros_like(self.angles), self.reached)
+
+    def leading(self, total: float, sweeps: int) -> Leading:
+        return Leading(self.values, self.vectors, total, self.angles, sweeps)
+
+
+def random_block(features: int, width: int, random_state: Any) -> Vector:
+    """Orthonormal directions drawn at random.
+
+    Parameters
+    ----------
+    features, width : int
+        Shape.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None
+        Seed or source of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (feature, column).
+    """
+    if isinstance(random_state, np.random.RandomState):  # scikit-learn's convention
+        random_state = int(random_state.randint(2**31 - 1))
+    normal = np.random.default_rng(random_state).standard_normal((features, width))
+    block: Vector = np.linalg.qr(normal)[0]
+    return block
