@@ -28,6 +28,22 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom on disk, in ragged chunks; see tests/runs.py."""
+    from tests.runs import phantom
+
+    return phantom().save(tmp_path_factory.mktemp("scan") / "phantom.zarr")
+
+
+@pytest.fixture(scope="session")
+def small_run(small_scan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run of it, rebinned, without UMAP; for reading only."""
+    from tests.runs import run
+
+    return run(small_scan, tmp_path_factory.mktemp("run") / "phantom.run.zarr", rebin={"ky": 2, "kx": 2}).store
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests marked gpu where no GPU answers."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

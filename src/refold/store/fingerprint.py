@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,19 @@ def versions() -> dict[str, str]:
     >>> sorted(versions())[:2]
     ['dask', 'hdbscan']
     """
+    return dict(_versions())
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Looked up once: each look parses a file."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return dict(sorted(found.items()))
+    return tuple(sorted(found.items()))
 
 
 def identify(cube: xr.DataArray) -> dict[str, Any]:

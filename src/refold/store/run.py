@@ -151,7 +151,7 @@ class RunStore:
             "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": found},
         }
         partial = self.path / f".{_METADATA}.partial"
-        partial.write_text(json.dumps(root, indent=2, default=list), encoding="utf-8")
+        partial.write_text(json.dumps(root), encoding="utf-8")
         partial.replace(self.path / _METADATA)
 
     @property
