@@ -34,6 +34,7 @@ PLAN = {
     "bytes_written": 61_000_000,
     "peak_memory": 900_000_000,
     "seconds": 61.0,
+    "stages": {"reduce": {"seconds": 12.5, "peak_memory": 801_000_000}, "embed": {"seconds": 40.0}},
 }
 STAGES = {
     "features": {

@@ -131,10 +131,8 @@ def test_forecast_stands_beside_measured():
     assert "0.50" in rows
 
 
-def test_forecast_of_each_stage_stands_beside_it():
-    run = make_run()
-    run.attrs["plan"] = json.dumps(PLAN | {"stages": {"reduce": {"seconds": 12.5, "peak_memory": 801e6}}})
-    (stages,) = re.findall(r'<section id="stages">.*?</section>', render_report(run), flags=re.DOTALL)
+def test_forecast_of_each_stage_stands_beside_it(page):
+    (stages,) = re.findall(r'<section id="stages">.*?</section>', page, flags=re.DOTALL)
     (row,) = re.findall(r"<tr><td>reduce</td>.*?</tr>", stages)
     assert re.findall(r">([^<>]+)</td>", row)[:5] == ["reduce", "11.9 s", "12.5 s", "713 MB", "801 MB"]
 

@@ -108,7 +108,7 @@ def labels_of(dataset: xr.Dataset) -> xr.DataArray:
         raise VariableError(
             found=f"a dataset of {', '.join(map(str, dataset.data_vars)) or 'no variables'}",
             wanted="a run with the variable labels",
-            remedy="Give the Dataset that refold.open_run or refold.run returns.",
+            remedy="Let the run finish: start it again and it goes on. Then give what refold.open_run returns.",
         )
     labels = dataset["labels"]
     if labels.dtype.kind not in "iu" or labels.ndim == 0 or labels.size == 0:
