@@ -59,3 +59,68 @@ def test_cube_and_table_agree() -> None:
 def test_number_of_components_is_checked(wrong: object) -> None:
     with pytest.raises(refold.errors.ParameterError):
         PCA(wrong).fit(decaying(np.random.default_rng(0), 60, 12))
+
+
+@pytest.mark.parametrize("solver", ["scatter", "subspace", "incremental"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(data=st.data())
+def test_every_solver_equals_scikit_learn(solver: str, dtype: str, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    pixels, features = data.draw(st.integers(3, 120)), data.draw(st.integers(2, 120))
+    rank = data.draw(st.sampled_from([None, 1, 4]))
+    rows = decaying(rng, pixels, features, rank).astype(dtype)
+    count = data.draw(st.integers(1, min(pixels - 1, features, 5)))
+    model = PCA(count, solver=solver, tol=1e-4, max_sweeps=30).fit(rows)
+    judge = sklearn.decomposition.PCA(count, svd_solver="full").fit(rows.astype(float))
+    assert model.solver_ == solver
+    largest = judge.explained_variance_[0]
+    np.testing.assert_allclose(model.explained_variance_, judge.explained_variance_, rtol=1e-5, atol=1e-7 * largest)
+    np.testing.assert_allclose(model.explained_variance_ratio_, judge.explained_variance_ratio_, rtol=1e-5, atol=1e-7)
+    real = judge.explained_variance_ > 1e-5 * largest
+    cosines = np.abs(np.sum(model.components_ * judge.components_, axis=1))[real]
+    assert np.all(cosines > 1 - 5e-7)
+    np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(count), atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["scatter", "subspace", "incremental"])
+@pytest.mark.parametrize("scaling", [None, "standard", "poisson"])
+@pytest.mark.parametrize("center", [True, False])
+def test_scaling_by_hand(solver: str, scaling: str | None, center: bool) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.poisson(rng.gamma(2, 3, (150, 4)) @ rng.gamma(0.5, 8, (4, 30)) + 0.3).astype(float)
+    rows[7] = 0
+    rows[:, 11] = 0 if scaling == "poisson" else rows[:, 11]
+    used = np.delete(rows, 7, axis=0) if scaling == "poisson" else rows
+    scaled, factors = used, np.ones(30)
+    if scaling == "poisson":
+        scaled = used / np.sqrt(used.sum(1, keepdims=True))
+        means = used.mean(0)
+        factors = np.where(means > 0, 1 / np.sqrt(np.where(means > 0, means, 1)), 0)
+    elif scaling == "standard":
+        factors = 1 / used.std(0)
+    scaled = (scaled - scaled.mean(0) * center) * factors
+    values = np.linalg.svd(scaled, compute_uv=False)[:3]
+    model = PCA(3, solver=solver, scaling=scaling, center=center, oversampling=27, tol=1e-6, max_sweeps=30).fit(rows)
+    np.testing.assert_allclose(model.singular_values_, values, rtol=1e-6)
+    np.testing.assert_allclose(model.explained_variance_ratio_, values**2 / np.sum(scaled**2), rtol=1e-6)
+    np.testing.assert_allclose(model.transform(used), scaled @ model.components_.T, atol=1e-7 * values[0])
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("scaling", [None, "standard", "poisson"])
+def test_inverse_undoes_scaling(scaling: str | None, center: bool) -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.poisson(5.0, (40, 12)).astype(float)
+    model = PCA(12, scaling=scaling, center=center).fit(rows)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(rows)), rows, atol=1e-9)
+
+
+def test_denoising_poisson_counts_keeps_row_sums() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.gamma(2, 3, (400, 3)) @ rng.gamma(0.5, 8, (3, 40)) + 0.5
+    counts = rng.poisson(truth).astype(float)
+    for center in (True, False):
+        model = PCA(4, scaling="poisson", center=center).fit(counts)
+        restored = model.inverse_transform(model.transform(counts))
+        assert np.mean((restored - truth) ** 2) < 0.3 * np.mean((counts - truth) ** 2)
+        np.testing.assert_allclose(restored.sum(1), counts.sum(1), rtol=0.05 if center else 1e-9)

@@ -41,7 +41,7 @@ class ImageResult:
 
 @dataclass
 class _State:
-    """Sums about a shift; closed, about the mean."""
+    """Sums about a shift; closed, about the mean. The image is kept transposed, as products come out faster so."""
 
     count: int = 0
     shift: Any = None  # None until the first block, unless known beforehand
@@ -102,7 +102,7 @@ class Image:
     def start(self) -> _State:
         """Nothing seen yet."""
         features, columns = self.basis.shape
-        return _State(shift=self.shift, total=np.zeros(features), image=np.zeros((features, columns)))
+        return _State(shift=self.shift, total=np.zeros(features), image=np.zeros((columns, features)))
 
     def visit(self, state: _State, block: Block, where: Where) -> None:
         """Add a block's rows."""
@@ -144,19 +144,19 @@ class Image:
             sums = right.sum(axis=0, dtype=np.float64)  # the last is the number of rows
         if weights is not None:
             right *= weights
-        product = state.buffer("product", (part.shape[1], columns + 1), part.dtype)
-        np.matmul(part.T, right, out=product)
-        state.image += product[:, :columns]
-        state.total += product[:, columns]
+        product = state.buffer("product", (columns + 1, part.shape[1]), part.dtype)
+        np.matmul(right.T, part, out=product)
+        state.image += product[:columns]
+        state.total += product[columns]
         if not state.far:
-            state.image -= np.outer(state.shift, sums[:columns])
+            state.image -= np.outer(sums[:columns], state.shift)
             state.total -= state.shift * sums[columns]
 
     def _close(self, state: _State) -> _State:
         """From sums about the shift to a mean and sums about it."""
         state.scratch = {}
         if state.mean is None and state.count:
-            state.image -= np.outer(state.total, state.total @ self.basis / state.count)
+            state.image -= np.outer(state.total @ self.basis / state.count, state.total)
             state.mean = state.shift + state.total / state.count
         return state
 
@@ -168,7 +168,7 @@ class Image:
         both = one.count + other.count
         delta = other.mean - one.mean
         one.image += other.image
-        one.image += np.outer(delta, (one.count * other.count / both) * (delta @ self.basis))
+        one.image += np.outer((one.count * other.count / both) * (delta @ self.basis), delta)
         one.mean += delta * (other.count / both)
         one.count = both
         return one
@@ -177,7 +177,7 @@ class Image:
         """The image about the mean."""
         state = self._close(state)
         mean = np.full(len(self.basis), np.nan) if state.mean is None else state.mean
-        return ImageResult(state.count, mean, self.basis, state.image)
+        return ImageResult(state.count, mean, self.basis, np.ascontiguousarray(state.image.T))
 
 
 def _mean(rows: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> Vector:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import xarray as xr
+from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import n_features, n_pixels
 from refold.engine import current_settings, sweep
@@ -16,10 +17,13 @@ from refold.planning.solver import SolverChoice, choose_solver, cost_of, increme
 from refold.reduce.leading import check_count, fix_signs
 from refold.reduce.projecting import Projecting
 from refold.reduce.projection import Projection
+from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.scaling import SCALINGS, Scaling
 from refold.reduce.solving import Options, Problem, first_of, first_visitor, warn_of_limits
 from refold.reduce.together import Unfinished
 
+_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "singular_values", "angles")
+_NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "solver_", "noise_variance_")
 SOLVERS = ("auto", "scatter", "subspace", "incremental")
 
 
@@ -258,3 +262,64 @@ class PCA(Projecting):
         self.converged_ = leading.angles <= self.tol
         self._projection = Projection(self.components_, self.mean_, self.scale_, self.scaling == "poisson")
         warn_of_limits(leading, problem.options)
+
+    def to_dataset(self) -> xr.Dataset:
+        """The fitted model as a dataset: arrays, and JSON in its attributes.
+
+        Returns
+        -------
+        xarray.Dataset
+            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
+        """
+        check_is_fitted(self)
+        arrays = {
+            "components": (("component", "feature"), self.components_),
+            "mean": (("feature",), self.mean_),
+            "scale": (("feature",), self.scale_),
+            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
+        }
+        parameters = self.get_params(deep=False)
+        if not isinstance(self.random_state, int | None):
+            parameters["random_state"] = None
+        fitted = {name: getattr(self, name) for name in _NUMBERS}
+        names = getattr(self, "feature_names_in_", None)
+        note = {"parameters": parameters, "fitted": fitted, "dtype": self._dtype.name, "feature_names": names}
+        return to_dataset(self, arrays, self._signal, note)
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Take up a model from the dataset that `to_dataset` made.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            In memory, or opened from a store.
+
+        Returns
+        -------
+        PCA
+            Fitted; its scores are those of the model that was saved, to the last bit.
+
+        Raises
+        ------
+        StoreError
+            If the dataset is something else.
+        """
+        note = read_note(dataset, cls.__name__)
+        model = cls(**note["parameters"])
+        for name, value in note["fitted"].items():
+            setattr(model, name, value)
+        if note["feature_names"] is not None:
+            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
+        for name in _OF_COMPONENTS:
+            setattr(model, f"{name}_", dataset[name].values)
+        features = model.n_features_in_
+        model.components_ = dataset["components"].values.reshape(-1, features)
+        model.mean_ = dataset["mean"].values.reshape(features)
+        model.scale_ = dataset["scale"].values.reshape(features) if "scale" in dataset else None
+        model.converged_ = model.angles_ <= model.tol
+        model._signal = signal_of(dataset, note)
+        model._dtype = np.dtype(note["dtype"])
+        model._seen = None
+        model._projection = Projection(model.components_, model.mean_, model.scale_, model.scaling == "poisson")
+        return model

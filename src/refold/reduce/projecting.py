@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,13 @@ import xarray as xr
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from refold.cube import as_cube, check_cube, n_features, signal_dims, signal_shape
+from refold.cube import as_cube, check_cube, conform, n_features, signal_dims, signal_shape
 from refold.engine import Block, Where
 from refold.engine.block import row_dtype
 from refold.errors import CubeError, ParameterError
 from refold.reduce.blockwise import map_pixels
 from refold.reduce.projection import Projection
+from refold.reduce.saving import read, write
 
 TABLE = ("pixel", "feature")
 
@@ -23,7 +25,7 @@ TABLE = ("pixel", "feature")
 class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
     """Scores, residuals and reconstructions, of cubes and of tables.
 
-    A subclass fits, and sets ``_projection`` and ``n_components_``.
+    A subclass fits, sets ``_projection`` and ``n_components_``, and lays itself out as a dataset and back.
     """
 
     _projection: Projection
@@ -137,6 +139,70 @@ class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 f"scores of shape {scores.shape}", f"(pixel, {self.n_components_})", "give what transform returned"
             )
         return self._projection.backward(scores if scores.dtype.kind == "f" else scores.astype(np.float64))
+
+    def variables(self) -> xr.Dataset:
+        """Components and their share of the variance, as the declared variables of a run.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``components (component, *signal)``, with the coordinates of the signal that was fitted, and
+            ``explained_variance_ratio (component)``.
+        """
+        check_is_fitted(self)
+        whole = self.to_dataset()
+        components = whole["components"].astype(np.float32)
+        return xr.Dataset(
+            {
+                "components": conform("components", components),
+                "explained_variance_ratio": conform("explained_variance_ratio", whole["explained_variance_ratio"]),
+            }
+        )
+
+    def to_dataset(self) -> xr.Dataset:
+        """The fitted model as a dataset."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Take up a model from such a dataset."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a Zarr group.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Folder to make.
+
+        Raises
+        ------
+        StoreExistsError
+            If there is something already.
+        """
+        write(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            The folder.
+
+        Returns
+        -------
+        Projecting
+            Fitted, of this class.
+
+        Raises
+        ------
+        StoreError
+            If there is no such model.
+        """
+        return cls.from_dataset(read(path))
 
     @property
     def _n_features_out(self) -> int:
