@@ -166,7 +166,8 @@ class Work:
         self._first = None
         templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
         chunks = self.grid.target_chunks(_pixels_in_chunk(templates["scores"]))
-        self.store.write(REDUCE, self.pca.to_dataset())
+        self.store.write(REDUCE, self.pca.variables())
+        self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
         targets = self.store.targets(REDUCE, templates, chunks)
         sweep(cube, ZarrWriter(targets, self.pca.project), grid=self.grid, label="scores")
         return {"solver": self.pca.solver_, "explained": float(self.pca.explained_variance_ratio_.sum())}

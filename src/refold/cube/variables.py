@@ -56,7 +56,7 @@ VARIABLES = {
         Variable("embedding", (NAVIGATION, "latent"), "float32", "coordinates in the latent space"),
         Variable("residual", (NAVIGATION,), "float32", "what the components did not explain, root mean square"),
         Variable("stability", (NAVIGATION,), "float32", "share of repeats that agree on the cluster"),
-        Variable("components", ("component", SIGNAL), "float64", "loadings: what each component looks like"),
+        Variable("components", ("component", SIGNAL), "float32", "loadings: what each component looks like"),
         Variable("explained_variance_ratio", ("component",), "float64", "share of the variance along each component"),
         Variable("signal_mean", (SIGNAL,), "float64", "mean over all valid pixels"),
         Variable("signal_std", (SIGNAL,), "float64", "standard deviation over all valid pixels"),
