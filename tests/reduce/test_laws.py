@@ -54,7 +54,7 @@ def test_exact_product_is_row_pure(features: int, columns: int, dtype: str, seed
     np.testing.assert_array_equal(some_squares, squares[picked])
     np.testing.assert_array_equal(alone, whole[picked[:5]])
     lengths = np.linalg.norm(rows.astype(float), axis=1)[:, None] * np.linalg.norm(matrix, axis=0)
-    precision = 2e-8 if dtype == "float32" else 1e-13
+    precision = 6e-8 if dtype == "float32" else 1e-13  # half a unit in the last place of float32
     assert np.all(np.abs(whole - rows.astype(float) @ matrix) <= precision * lengths)
 
 
