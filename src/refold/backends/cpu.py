@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refold.backends.protocol import Density, NeighbourIndex
+from refold.errors import ParameterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,21 @@ class CpuBackend:
 
     def umap(self, rows: npt.NDArray[np.float32], parameters: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         """Fit umap-learn; Euclidean neighbours come from our exact index instead of its approximate one."""
-        import umap
-
+        library = _umap_learn()
         wanted = dict(parameters)
+        unknown = sorted(set(wanted) - set(inspect.signature(library.UMAP.__init__).parameters))
+        if unknown:
+            raise ParameterError(f"UMAP parameters {unknown}", "parameters of umap-learn", "see help(umap.UMAP)")
+        if wanted.get("metric", "euclidean") == "euclidean" and "precomputed_knn" not in wanted:
+            wanted["precomputed_knn"] = self._knn(rows, int(wanted["n_neighbors"]))
         with warnings.catch_warnings():
             # A fixed seed turns umap-learn's threads off, which is what was asked for.
             warnings.filterwarnings("ignore", "n_jobs value .* overridden", UserWarning)
             # Its `transform` of new rows is not used: pixels are refolded by their nearest landmarks.
             warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
-            warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
-            # Spectral starts of tiny graphs fall back to denser solvers, and say so.
+            # A spectral start of a small or loose graph falls back to a random one, and says so.
             warnings.filterwarnings("ignore", "Spectral initialisation failed", UserWarning)
-            if wanted.get("metric", "euclidean") == "euclidean" and "precomputed_knn" not in wanted:
-                wanted["precomputed_knn"] = self._knn(rows, int(wanted["n_neighbors"]))
-            embedding = umap.UMAP(**wanted).fit_transform(rows)
+            embedding = library.UMAP(**wanted).fit_transform(rows)
         return np.ascontiguousarray(embedding, dtype=np.float32)
 
     def _knn(
@@ -67,10 +70,18 @@ class CpuBackend:
 
         from refold.backends.soft import CondensedTree, soft_membership
 
-        points = np.ascontiguousarray(rows, dtype=np.float64)
+        points = np.require(rows, np.float64, ["C", "W"])  # its trees refuse read-only memory
         # One job: its others are processes, whose start costs more than what they do.
         model = hdbscan.HDBSCAN(**{"core_dist_n_jobs": 1, **parameters}).fit(points)
         labels = np.asarray(model.labels_)
         tree = CondensedTree(model.condensed_tree_.to_numpy(), points.shape[0])
         membership = soft_membership(points, tree, labels, int(labels.max()) + 1)
         return Density(labels, model.probabilities_, membership)
+
+
+def _umap_learn() -> Any:
+    """umap-learn, which warns at import that TensorFlow, for its parametric variant, is not there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        import umap
+    return umap

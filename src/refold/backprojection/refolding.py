@@ -233,15 +233,16 @@ def _flat_indices(cube: xr.DataArray) -> xr.DataArray:
     """Flat C-order index of every pixel, in chunks like the cube's."""
     import dask.array as da
 
-    dims, shape = navigation_dims(cube), navigation_shape(cube)
-    flat: Any = 0
-    for axis, size in enumerate(shape):
-        index = np.arange(size, dtype=np.int64)
-        if cube.chunks is not None:
-            index = da.from_array(index, chunks=(cube.chunks[axis],))
-        flat = flat * size if axis else flat
-        flat = (flat[..., None] if axis else flat) + index
-    return xr.DataArray(flat, dims=dims)
+    dims, grid = navigation_dims(cube), navigation_shape(cube)
+    if cube.chunks is None:
+        return xr.DataArray(np.arange(np.prod(grid, dtype=np.int64)).reshape(grid), dims=dims)
+
+    def of_block(block_info: Any = None) -> npt.NDArray[np.int64]:
+        where = Where(tuple(slice(*span) for span in block_info[None]["array-location"]), grid)
+        return where.pixels.reshape(where.shape)
+
+    chunks = cube.chunks[: len(dims)]
+    return xr.DataArray(da.map_blocks(of_block, chunks=chunks, dtype=np.int64, meta=np.empty(0, np.int64)), dims=dims)
 
 
 def _answers(

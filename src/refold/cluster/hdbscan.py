@@ -71,7 +71,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         self,
         min_cluster_size: int = 25,
         *,
-        min_samples: int | None = 5,
+        min_samples: int | None = 10,
         cluster_selection_method: str = "eom",
         cluster_selection_epsilon: float = 0.0,
         max_cluster_size: int | None = None,
@@ -121,8 +121,8 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
 
     def _parameters(self, n_rows: int) -> dict[str, Any]:
         """Check the options and put them in the library's words."""
-        for name, value in (("min_cluster_size", self.min_cluster_size), ("min_samples", self.min_samples)):
-            least = 2 if name == "min_cluster_size" else 1
+        for name, least in (("min_cluster_size", 2), ("min_samples", 1), ("max_cluster_size", 2)):
+            value = getattr(self, name)
             if value is not None and value < least:
                 raise ParameterError(f"{name}={value}", f"{least} or more", f"raise {name}")
         if self.cluster_selection_method not in {"eom", "leaf"}:

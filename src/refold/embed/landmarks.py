@@ -20,7 +20,7 @@ from refold.errors import DataError, ParameterError
 _CELL_SHARE = 96  # landmarks for each cell: half of them by level, so about 48 of any small cell are kept
 _MOST_CELLS = 256
 _FEWEST_CELLS = 32
-_SEEDING_ROWS = 20_000  # rows that the cells are found from
+_SEEDING_ROWS = 8192  # rows that the cells are found from
 
 
 class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types

@@ -65,25 +65,31 @@ def seed_cells(rows: Singles, n_cells: int, rng: np.random.Generator, known: Sin
 
 
 def _plus_plus(rows: Singles, n_cells: int, rng: np.random.Generator, known: Singles | None) -> Singles:
+    features = np.ascontiguousarray(rows.T)
     chosen: list[int] = []
     if known is None:
         chosen = [int(rng.integers(rows.shape[0]))]
-        left = _squares(rows, rows[chosen])[:, 0]
+        left = _squares(features, rows[chosen])[0]
     else:
-        left = index_of(known).query(rows, 1)[1][:, 0] ** 2
-    while len(chosen) < n_cells and left.sum() > 0:
-        drawn = np.searchsorted(np.cumsum(left), rng.random(_TRIALS) * left.sum(), side="right")
+        left = (index_of(known).query(rows, 1)[1][:, 0] ** 2).astype(np.float32)
+    while len(chosen) < n_cells and left.any():
+        reach = np.cumsum(left, dtype=np.float64)
+        drawn = np.searchsorted(reach, rng.random(_TRIALS) * reach[-1], side="right")
         drawn = np.minimum(drawn, rows.shape[0] - 1)
-        after = np.minimum(left[:, None], _squares(rows, rows[drawn]))
-        best = int(after.sum(axis=0).argmin())
+        after = np.minimum(left, _squares(features, rows[drawn]))
+        best = int(after.sum(axis=1, dtype=np.float64).argmin())
         chosen.append(int(drawn[best]))
-        left = after[:, best]
+        left = after[best]
     return rows[chosen]
 
 
-def _squares(rows: Singles, centres: Singles) -> Doubles:
-    """Squared distances to a few centres, term by term, so that a centre is at exactly zero from itself."""
-    return np.stack([((rows - centre).astype(np.float64) ** 2).sum(axis=1) for centre in centres], axis=1)
+def _squares(features: Singles, centres: Singles) -> Singles:
+    """Squared distances (centres, rows), feature by feature, so that a row is at exactly zero from itself."""
+    squares = np.zeros((centres.shape[0], features.shape[1]), np.float32)
+    for feature, values in enumerate(features):
+        apart = values - centres[:, feature, None]
+        squares += apart * apart
+    return squares
 
 
 def _means(rows: Singles, cell: npt.NDArray[Any], centres: Singles) -> Singles:

@@ -74,7 +74,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         self,
         n_components: int = 2,
         *,
-        n_neighbors: int = 15,
+        n_neighbors: int = 30,
         min_dist: float = 0.0,
         densmap: bool = False,
         init: str | npt.NDArray[np.float32] = "pca",
@@ -182,10 +182,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         if self.n_components < 1:
             raise ParameterError(f"n_components={self.n_components}", "1 or more", "2 to look at, 3 to cluster in")
         if self.n_neighbors < 2:
-            raise ParameterError(f"n_neighbors={self.n_neighbors}", "2 or more", "try 15")
-        unknown = sorted(set(self.umap_parameters) - _umap_learn_parameters())
-        if unknown:
-            raise ParameterError(f"UMAP parameters {unknown}", "parameters of umap-learn", "see help(umap.UMAP)")
+            raise ParameterError(f"n_neighbors={self.n_neighbors}", "2 or more", "try 30")
 
     def _usable_neighbours(self, n_rows: int) -> int:
         if self.n_neighbors < n_rows:
@@ -203,12 +200,6 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         start = _leading_directions(rows, self.n_components)
         noise = np.random.default_rng(self.random_state).normal(scale=_START_NOISE, size=start.shape)
         return (start * (_START_EXTENT / np.abs(start).max()) + noise).astype(np.float32)
-
-
-def _umap_learn_parameters() -> set[str]:
-    import umap
-
-    return set(inspect.signature(umap.UMAP.__init__).parameters) - {"self"}
 
 
 def _leading_directions(rows: npt.NDArray[np.float32], n_components: int) -> npt.NDArray[np.float32]:
