@@ -56,7 +56,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
     >>> import numpy as np, refold
     >>> scores = refold.as_cube(np.random.default_rng(0).normal(size=(8, 9, 3)), signal="component")
     >>> marks = Landmarks(n=20).fit(scores)
-    >>> marks.rows_.shape, marks.weights_.sum()
+    >>> marks.rows_.shape, float(marks.weights_.sum())
     ((20, 3), 72.0)
     """
 
@@ -189,7 +189,7 @@ def share_out(n: int, sizes: npt.NDArray[np.int64], kept: npt.NDArray[np.int64])
     Examples
     --------
     >>> share_out(100, np.array([9000, 960, 40]), np.array([100, 100, 40]))
-    array([54, 24, 22])
+    array([62, 21, 17])
     """
     quotas = np.minimum((n // 2) * sizes // max(1, sizes.sum()), kept)
     low, high = 0, n
