@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out, err = Console(), Console(stderr=True)
+_WIDE = 240
 
 Scan = Annotated[str, typer.Argument(help="A scan in any format, or a recipe (.toml).")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the run is kept (NAME.run.zarr).")]
@@ -198,7 +199,7 @@ def plan(
         sizes = [format_bytes(stage[key]) for key in ("bytes_read", "features_read", "bytes_written", "peak_memory")]
         table.add_row(name, str(stage["sweeps"]), str(stage["chunks_read"]), *sizes, f"{stage['seconds']:.0f} s")
     sizes = [format_bytes(forecast[key]) for key in ("bytes_read", "bytes_written", "peak_memory")]
-    out.print(table)
+    _print_table(table)
     out.print(
         f"In all {forecast['sweeps']} sweeps of {forecast['tasks']} tasks; {forecast['chunks_read']} chunks, "
         f"{sizes[0]} read; {sizes[1]} written before compression; peak memory {sizes[2]} with "
@@ -221,7 +222,7 @@ def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")],
             *(_short(signal[key]) for key in ("name", "dims", "shape", "dtype", "chunks", "units")),
             format_bytes(signal["bytes"]),
         )
-    out.print(table)
+    _print_table(table)
 
 
 @app.command()
@@ -265,6 +266,11 @@ def _tell(outcome: dict[str, Any]) -> None:
         out.print(f"adjusted Rand index against the truth: {outcome['ari']:.4f}")
     out.print(f"run     {outcome['store']}", soft_wrap=True)
     out.print(f"report  {outcome['report']}", soft_wrap=True)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table; into a file or a pipe wide enough that nothing is cut."""
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ from refold.source import synthetic
 from refold.store import open_run
 
 _SHAPE, _DETECTOR = (96, 96), (64, 64)
+_OPTIONS: dict[str, Any] = {"rebin": {"ky": 2, "kx": 2}}
 
 
 def demo(folder: Path, seed: int = 0) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def demo(folder: Path, seed: int = 0) -> dict[str, Any]:
     phantom = synthetic.four_d_stem(_SHAPE, _DETECTOR, rare=(40,), seed=seed)
     if not scan.exists():
         phantom.save(scan)
-    outcome = execute(scan, store=folder / f"phantom-{seed}.run.zarr", rebin={"ky": 2, "kx": 2})
+    outcome = execute(scan, store=folder / f"phantom-{seed}.run.zarr", **_OPTIONS)
     labels = open_run(outcome.store).labels.values
     ari = float(adjusted_rand_score(phantom.labels.values.ravel(), labels.ravel()))
     return {**outcome.as_dict(), "ari": ari, "seconds": time.perf_counter() - began}

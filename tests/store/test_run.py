@@ -211,6 +211,12 @@ def test_plain_xarray_opens_the_answer(small_run):
     assert merged["labels"].chunks is not None  # lazy
 
 
+def test_the_model_comes_back_out_of_the_run(small_scan, small_run):
+    model = refold.PCA.load(small_run / "stages" / "reduce" / "model")
+    scores = model.transform(refold.rebin(refold.open(small_scan), ky=2, kx=2))
+    np.testing.assert_array_equal(scores, open_run(small_run)["scores"])
+
+
 def test_recipe_source_versions_and_seeds_are_inside(small_scan, small_run):
     for attrs in (open_run(small_run).attrs, xr.open_zarr(small_run).attrs["refold"]):
         recipe = Recipe.from_toml(attrs["recipe"])

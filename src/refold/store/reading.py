@@ -8,6 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from refold.cube import to_full_grid
+from refold.cube.variables import VARIABLES
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
@@ -51,6 +52,7 @@ def open_run(path: str | Path) -> xr.Dataset:
     whole = xr.Dataset()
     for group in dict.fromkeys(group for _, group in finished):
         part = store.read(group)
+        part = part[[name for name in part.data_vars if name in VARIABLES]]  # of a model only what it found
         if not whole.coords:
             whole = part
             continue

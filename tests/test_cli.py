@@ -1,0 +1,267 @@
+"""The command line: one JSON object and nothing else, errors in three lines and status 2, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import refold
+from refold import cli
+from refold.recipe import Recipe
+from tests.runs import OPTIONS, phantom
+
+FAST = ["--embed", "none", "--components", "5", "--min-cluster-size", "12"]
+RUN_KEYS = {
+    "store": str,
+    "report": str,
+    "stages": dict,
+    "chunks_read": int,
+    "bytes_read": int,
+    "peak_memory": int,
+    "seconds": float,
+    "clusters": int,
+    "noise": float,
+}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Call `refold …` as a shell would, in a folder of its own; gives status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["refold", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def one_object(out: str) -> Any:
+    """What was printed, which must be one line of JSON."""
+    assert out.endswith("\n")
+    assert "\n" not in out[:-1]
+    return json.loads(out)
+
+
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
+def test_run_then_again_then_report_as_json(command, small_scan, tmp_path):
+    arguments = ["run", small_scan, "--rebin", "ky=2,kx=2", "-o", "a.run.zarr", *FAST, "--json"]
+    status, out, err = command(*arguments)
+    done = one_object(out)
+    assert (status, err) == (0, "")
+    assert set(done) == {*RUN_KEYS, "ari"}
+    assert all(isinstance(done[name], kind) for name, kind in RUN_KEYS.items())
+    assert done["ari"] is None
+    assert list(done["stages"]) == ["features", "reduce", "embed", "cluster", "labels", "statistics"]
+    assert all(set(stage) == {"seconds", "reused"} and not stage["reused"] for stage in done["stages"].values())
+    assert (tmp_path / done["report"]).read_text(encoding="utf-8").startswith("<!")
+    labels = refold.open_run(done["store"]).labels
+    assert done["clusters"] == int(labels.max()) + 1
+    assert done["noise"] == float((labels < 0).mean())
+
+    again = one_object(command(*arguments)[1])
+    assert all(stage["reused"] for stage in again["stages"].values())
+    assert again["chunks_read"] == again["bytes_read"] == 0
+
+    Path(done["report"]).unlink()
+    status, out, _ = command("report", "a.run.zarr", "--json")
+    assert status == 0
+    assert one_object(out) == {"store": "a.run.zarr", "report": "a.run.html"}
+    assert (tmp_path / "a.run.html").stat().st_size > 10_000
+
+
+def test_plan_as_json_has_the_names_of_run(command, small_scan, tmp_path):
+    status, out, err = command("plan", small_scan, "--rebin", "ky=2,kx=2", *FAST[:4], "--json")
+    planned = one_object(out)
+    assert (status, err) == (0, "")
+    assert {*RUN_KEYS, "ari", "tasks", "sweeps"} <= set(planned)
+    assert planned["sweeps"] == 5
+    assert planned["chunks_read"] == 20
+    assert {"seconds", "reused"} <= set(planned["stages"]["reduce"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_info_lists_signals(command, small_scan):
+    status, out, _ = command("info", small_scan, "--json")
+    signals = one_object(out)
+    assert status == 0
+    assert {"name", "dims", "shape", "dtype", "chunks", "units", "bytes"} <= set(signals[0])
+    (scan,) = [signal for signal in signals if signal["name"] == "diffraction"]
+    assert (scan["dims"], scan["shape"]) == (["y", "x", "ky", "kx"], [22, 25, 12, 12])
+
+
+def test_demo_prints_the_index_against_the_truth(command, monkeypatch, tmp_path):
+    monkeypatch.setattr("refold.demo._SHAPE", (32, 32))
+    monkeypatch.setattr("refold.demo._DETECTOR", (32, 32))
+    monkeypatch.setattr("refold.demo._OPTIONS", {"rebin": {"ky": 2, "kx": 2}, "embed": "none"})
+    status, out, _ = command("demo", "-o", "there", "--json")
+    done = one_object(out)
+    assert status == 0
+    assert set(done) == {*RUN_KEYS, "ari"}
+    assert done["ari"] > 0.9
+    assert (tmp_path / done["store"]).is_dir()
+    status, out, _ = command("demo", "-o", "there")
+    assert status == 0
+    assert f"{done['ari']:.4f}" in out
+    assert done["report"] in out
+    assert "reused" in out
+
+
+def test_people_get_tables(command, small_scan):
+    status, out, _ = command("plan", small_scan, *FAST[:4])
+    assert status == 0
+    assert not any(line.split()[1] == "features" for line in out.splitlines() if len(line.split()) > 1)
+    assert "peak memory" in out
+    status, out, _ = command("info", small_scan)
+    assert status == 0
+    assert "diffraction" in out
+    status, out, _ = command("run", small_scan, *FAST)
+    assert status == 0
+    assert "clusters" in out
+    assert "phantom.run.zarr" in out
+
+
+# --- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_recipe_runs_the_same(command, small_scan, tmp_path):
+    first = [small_scan, "--rebin", "ky=2,kx=2", *FAST, "--set", "backproject.neighbours=4", "--seed", 3]
+    status, _, err = command("run", *first, "-o", "a.run.zarr", "--save-recipe", "recipe.toml", "--json")
+    assert status == 0, err
+    recipe = Recipe.load(tmp_path / "recipe.toml")
+    assert recipe.backproject.neighbours == 4
+    assert recipe.embed.random_state == 3
+    again = one_object(command("run", "recipe.toml", "-o", "a.run.zarr", "--json")[1])
+    assert all(stage["reused"] for stage in again["stages"].values())
+    changed = one_object(
+        command("run", "recipe.toml", "--set", "cluster.min_samples=3", "-o", "a.run.zarr", "--json")[1]
+    )
+    assert [stage["reused"] for stage in changed["stages"].values()] == [True, True, True, False, False, False]
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def broken_scans(folder: Path) -> dict[str, Path]:
+    """Files that are no scan, or one that tells nothing."""
+    rng = np.random.default_rng(0)
+    paths = {name: folder / f"{name}.npy" for name in ("picture", "nothing", "constant")}
+    np.save(paths["picture"], rng.random((20, 30)))
+    np.save(paths["nothing"], np.full((6, 7, 8), np.nan, "float32"))
+    constant = rng.poisson(50, (6, 7, 8)).astype("float32")
+    constant[..., 3] = 5
+    np.save(paths["constant"], constant)
+    paths["unknown"] = folder / "scan.xyz"
+    paths["unknown"].write_bytes(b"nobody knows this")
+    paths["taken"] = folder / "taken.run.zarr"
+    zarr.create_group(paths["taken"])
+    (folder / "bad.toml").write_text('[source]\npath = "scan.zarr"\n[reduce]\nn_component = 5\n')
+    paths["recipe"] = folder / "bad.toml"
+    return paths
+
+
+CASES = {
+    "missing file": (["run", "nowhere.zspy"], "SourceNotFoundError", "nowhere.zspy"),
+    "missing file, planned": (["plan", "nowhere.zspy"], "SourceNotFoundError", "nowhere.zspy"),
+    "missing file, listed": (["info", "nowhere.zspy"], "SourceNotFoundError", "nowhere.zspy"),
+    "missing run": (["report", "nowhere.run.zarr"], "StoreError", "nowhere.run.zarr"),
+    "missing recipe": (["run", "nowhere.toml"], "RecipeError", "nowhere.toml"),
+    "unknown format": (["run", "{unknown}"], "UnknownFormatError", "scan.xyz"),
+    "no signal dim": (["run", "{picture}", "--set", "source.signal_dims=[]"], "", "dim"),
+    "NaN only": (["run", "{nothing}", "--components", "2"], "DataError", ""),
+    "constant channel": (["run", "{constant}", "--components", "2", "--scaling", "standard"], "DataError", ""),
+    "output exists": (["run", "{scan}", "-o", "{taken}"], "StoreExistsError", "taken.run.zarr"),
+    "n_components too large": (["run", "{scan}", "--components", "145"], "ParameterError", "144"),
+    "unknown key in a recipe": (["run", "{recipe}"], "RecipeError", "'n_components'"),
+    "unknown key set": (["run", "{scan}", "--set", "embed.n_neighbours=5"], "RecipeError", "'n_neighbors'"),
+    "unknown section set": (["run", "{scan}", "--set", "embedding.n_neighbors=5"], "RecipeError", "embed"),
+    "bad --set": (["run", "{scan}", "--set", "n_neighbors"], "RecipeError", "section.key=value"),
+    "bad --rebin": (["run", "{scan}", "--rebin", "ky:2"], "RecipeError", "ky=2"),
+    "rebin of no dim": (["run", "{scan}", "--rebin", "kz=2"], "", "kz"),
+    "bad --crop": (["plan", "{scan}", "--crop", "ky=1"], "RecipeError", "two numbers"),
+    "bad --memory": (["run", "{scan}", "--memory", "lots"], "RecipeError", "lots"),
+    "tiny memory": (["run", "{scan}", "--memory", "1kB"], "MemoryBudgetError", "1 kB"),
+    "bad --workers": (["run", "{scan}", "--workers", "0"], "RecipeError", "workers"),
+    "bad --components": (["run", "{scan}", "--components", "many"], "RecipeError", "many"),
+    "bad --embed": (["run", "{scan}", "--embed", "tsne"], "RecipeError", "umap"),
+    "bad UMAP parameter": (["run", "{scan}", "--set", "embed.parameters={{n_epoch = 5}}"], "ParameterError", "n_epoch"),
+    "unknown signal": (["run", "{scan}", "--signal", "diffraktion"], "", "diffraktion"),
+    "a run as report of nothing": (["report", "{scan}"], "StoreExistsError", "phantom.zarr"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_errors_say_found_wanted_and_remedy_and_end_with_2(command, small_scan, tmp_path, case):
+    (folder := tmp_path / "files").mkdir()
+    paths = {"scan": small_scan, **broken_scans(folder)}
+    arguments, kind, words = CASES[case]
+    before = {path for path in folder.rglob("*")}
+    output = ["-o", "out.run.zarr"] if arguments[0] == "run" and "-o" not in arguments else []
+    status, out, err = command(*(text.format(**paths) for text in arguments), *output)
+    assert status == 2
+    assert out == ""
+    assert kind in err
+    assert words in err
+    for title in ("found:", "wanted:", "to mend it:"):
+        assert title in err
+    assert "Traceback" not in err
+    assert {path for path in folder.rglob("*")} == before
+    if (tmp_path / "out.run.zarr").exists():  # the numbers, or umap-learn, were asked before it was known
+        assert kind == "DataError" or case == "bad UMAP parameter"
+        assert "labels" not in refold.open_run(tmp_path / "out.run.zarr")
+    assert not list(tmp_path.glob("*.html"))
+
+
+@pytest.mark.parametrize("stage", ["features", "reduce", "labels"])
+def test_a_full_disk_is_said_so_and_the_run_goes_on_where_it_stopped(command, small_scan, monkeypatch, stage):
+    arguments = ["run", small_scan, "--rebin", "ky=2", "-o", "a.run.zarr", *FAST, "--json"]
+    written = {"features": "features", "reduce": "scores", "labels": "labels"}[stage]
+    put = zarr.Array.__setitem__
+
+    def full(self: zarr.Array, where: Any, value: Any) -> None:
+        if self.basename == written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, where, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "__setitem__", full)
+        status, out, err = command(*arguments)
+    assert (status, out) == (2, "")
+    assert "DiskFullError" in err
+    assert "goes on where it stopped" in err
+    again = one_object(command(*arguments)[1])
+    stages = list(again["stages"])
+    assert [again["stages"][name]["reused"] for name in stages] == [at < stages.index(stage) for at in range(6)]
+
+
+def test_a_disk_too_small_is_said_before_anything_is_written(command, small_scan, monkeypatch, tmp_path):
+    monkeypatch.setattr("refold.pipeline.free_disk", lambda place: 1000)
+    status, _, err = command("run", small_scan, "-o", "a.run.zarr", *FAST)
+    assert status == 2
+    assert "1 kB free" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_option_is_a_usage_error(command, small_scan):
+    status, out, err = command("run", small_scan, "--rebinn", "ky=2")
+    assert (status, out) == (2, "")
+    assert "--rebin" in err
+    assert command()[0] in (0, 2)
+
+
+def test_the_phantom_of_the_options_is_the_one_of_the_tests():
+    assert OPTIONS["embed"] == "none"
+    assert phantom().cube.shape == (22, 25, 12, 12)
