@@ -107,6 +107,14 @@ def test_equal_pixels_and_a_handful_of_landmarks():
     assert len(Landmarks(1).fit(cube_of(rows)).pixels_) == 1
 
 
+@given(st.integers(1, 300))
+def test_weights_add_up_to_the_pixels(n):
+    rows = np.random.default_rng(n).normal(size=(20, 15, 3)).astype(np.float32)
+    marks = Landmarks(n).fit(cube_of(rows))
+    assert len(marks.pixels_) == n
+    assert marks.weights_.sum() == pytest.approx(300)
+
+
 def test_line_scans():
     rows = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     assert len(Landmarks(30).fit(cube_of(rows)).pixels_) == 30

@@ -1,4 +1,4 @@
-"""UMAP as an estimator: deterministic, its parameters passed on, small and degenerate inputs. Few fits: they compile."""
+"""UMAP as an estimator: deterministic, its parameters passed on, degenerate inputs. Few fits: they compile."""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
 
     def _draw(self, cube: xr.DataArray, sample: SampleResult, n: int) -> tuple[Drawn, npt.NDArray[np.float64]]:
         """Find cells, draw from each, and weigh."""
-        n_cells = int(np.clip(n // _CELL_SHARE, _FEWEST_CELLS, _MOST_CELLS))
+        # Two landmarks for each cell at least, so that each gets one and stands for its pixels.
+        n_cells = max(1, min(n // 2, int(np.clip(n // _CELL_SHARE, _FEWEST_CELLS, _MOST_CELLS))))
         centres = self._cells(cube, sample.rows[_evenly(len(sample.pixels))].astype(np.float32), n, n_cells)
         draw = CellDraw(n, 4 * (-(-n // (2 * centres.shape[0]))), centres, self.random_state + 2)
         ((drawn, sizes),) = sweep(cube, draw)
@@ -130,7 +131,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
     def _cells(self, cube: xr.DataArray, body: Singles, n: int, n_cells: int) -> Singles:
         """Centres of the body's cells and of the outskirts'."""
         rng = np.random.default_rng(self.random_state)
-        centres = seed_cells(body, n_cells // 2, rng)
+        centres = seed_cells(body, max(1, n_cells // 2), rng)
         cells, distance = index_of(centres).query(body, 1)
         totals = np.bincount(cells[:, 0], distance[:, 0] ** 2, minlength=centres.shape[0])
         counts = np.maximum(np.bincount(cells[:, 0], minlength=centres.shape[0]), 1)
@@ -140,7 +141,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         # A cell of a few equal pixels has no spread of its own; a tenth of the common one stands in.
         spread = np.maximum(totals / counts, overall / 10)
         far = sweep(cube, Outskirts(min(_SEEDING_ROWS, max(n // 2, 64)), centres, spread, self.random_state + 1))[0]
-        if far.pixels.size == 0:
+        if far.pixels.size == 0 or n_cells == 1:
             return centres
         outer = seed_cells(far.rows, n_cells - n_cells // 2, rng, known=centres)
         return np.concatenate([centres, outer])
@@ -184,7 +185,7 @@ def share_out(n: int, sizes: npt.NDArray[np.int64], kept: npt.NDArray[np.int64])
     Returns
     -------
     ndarray of int64
-        Landmarks of each cell; they add up to `n`, and no cell that has pixels is left without.
+        Landmarks of each cell; they add up to `n`. With two or more for each cell, none that has pixels goes without.
 
     Examples
     --------
