@@ -237,8 +237,8 @@ def _typical(rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: npt.NDA
 
 def _add_outer(matrix: npt.NDArray[np.float64], factor: float, vector: Vector) -> None:
     """Add an outer product, row by row: no temporary as large as the matrix."""
-    for index, value in enumerate(factor * vector):
-        matrix[index] += value * vector
+    for index, value in enumerate(vector):
+        matrix[index] += factor * (value * vector)  # in this order it stays symmetric to the last bit
 
 
 def _poisson_scale(

@@ -34,7 +34,9 @@ def on_client(reader: CubeReader, visitors: Sequence[AnyVisitor], setup: Setting
     try:
         states, reads = whole.result()
     except BaseException:
-        client.cancel([part for part in (ref() for ref in begun) if part is not None])
+        telling.none_more()
+        for part in filter(None, (ref() for ref in begun)):
+            part.release()  # its callback holds it; what nobody wants is not run
         raise
     telling.all_done(reads)
     setup.progress.ran(2 * n_partitions - 1)
@@ -80,6 +82,10 @@ class _Telling:
                 return
             self.waiting.remove(index)
         self.progress.advance(self.blocks[index], round(self.blocks[index] * self.block_bytes), 0)
+
+    def none_more(self) -> None:
+        with self.lock:
+            self.waiting.clear()
 
     def all_done(self, reads: int) -> None:
         for index in sorted(self.waiting):

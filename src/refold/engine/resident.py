@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import resource
 import sys
 from pathlib import Path
@@ -15,6 +17,14 @@ _RESET = Path("/proc/self/clear_refs")
 def resident_memory() -> int:
     """Bytes of this process that are in memory now."""
     return int(psutil.Process().memory_info().rss)
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system, where the C library can (glibc); else it stays with the process."""
+    library = ctypes.util.find_library("c") if sys.platform == "linux" else None
+    trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None
+    if trim is not None:
+        trim(0)
 
 
 def reset_peak() -> None:

@@ -1,0 +1,383 @@
+"""The sweep: the same result on one thread, many, and many processes; bounded memory; errors that stop it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import threading
+import time
+from typing import Any
+from unittest import mock
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refold.cube import as_cube
+from refold.engine import ClusterSums, Histogram, Moments, Sample, ZarrWriter, plan_grid, sweep
+from refold.engine import settings as sweep_settings
+from refold.engine.layout import states_alive
+from refold.engine.partition import merge_tree
+from refold.engine.progress import Progress
+from refold.errors import CubeError, MemoryBudgetError, ParameterError
+from refold.planning import Grid
+from tests.engine.grids import grids
+from tests.guards import limit_memory
+from tests.strategies import cubes
+
+
+def scan(lazy: bool = True):
+    rng = np.random.default_rng(0)
+    values = rng.gamma(2.0, 3.0, (12, 10, 40)).astype("f4")
+    values[3, 4, 5] = np.nan
+    array = da.from_array(values, chunks=(4, 5, 40)) if lazy else values
+    return as_cube(array, signal="energy")
+
+
+LABELS = np.random.default_rng(1).integers(-1, 3, (12, 10))
+VISITORS = (
+    Moments(scatter=True),
+    Moments(scatter=True, weighting="poisson"),
+    ClusterSums(LABELS, 3),
+    Histogram(np.linspace(0, 20, 9)),
+    Sample(17, seed=3),
+)
+GRID = Grid(((0, 4, 8, 12), (0, 5, 10)), n_partitions=5)
+
+
+def as_bytes(results: Any) -> bytes:
+    """Every number of the results, to the last bit."""
+    values = [vars(result).values() if hasattr(result, "__dict__") else [result] for result in results]
+    return b"|".join(np.asarray(value).tobytes() if value is not None else b"-" for each in values for value in each)
+
+
+# --- determinism ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=10)
+@given(st.data(), cubes(invalid=True, min_pixels=6))
+def test_threads_do_not_change_a_bit(data, cube):
+    grid = data.draw(grids(cube))
+    visitors = (Moments(scatter=True), Histogram([0, 1, 50]), Sample(4))
+    wanted = as_bytes(sweep(cube, *visitors, grid=grid, workers=1))
+    for workers in (2, 5):
+        assert as_bytes(sweep(cube, *visitors, grid=grid, workers=workers)) == wanted
+
+
+def test_processes_do_not_change_a_bit(tmp_path):
+    """One sweep in threads, the same one on a cluster of two processes: equal, and as many tasks."""
+    distributed = pytest.importorskip("distributed")
+    path = tmp_path / "scan.zarr"
+    zarr.create_array(path, shape=(12, 10, 40), chunks=(4, 5, 40), dtype="f4")[:] = scan(lazy=False).values
+    cube = as_cube(da.from_zarr(str(path)), signal="energy")
+    here, there = (
+        zarr.create_array(tmp_path / name, shape=cube.shape, chunks=(4, 5, 40), dtype="f4") for name in ("a", "b")
+    )
+    progress = Progress()
+    wanted = as_bytes(sweep(cube, *VISITORS, ZarrWriter(here), grid=GRID, workers=2)[:-1])
+    with (
+        distributed.LocalCluster(
+            2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp://"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        with mock.patch.object(client, "submit", wraps=client.submit) as submit:
+            found = sweep(cube, *VISITORS, ZarrWriter(there), grid=GRID, client=client, progress=progress)
+        with pytest.raises(ZeroDivisionError):
+            sweep(cube, Broken(), grid=GRID, client=client)
+        _, again = sweep(cube, Brightest(), Broken(at=-1), grid=GRID, client=client)
+    assert as_bytes(found[:-1]) == wanted
+    assert np.array_equal(here[:], there[:], equal_nan=True)
+    assert progress.tally.tasks == 2 * GRID.n_partitions - 1 == submit.call_count - 1  # and one that holds the visitors
+    assert progress.tally.blocks == GRID.n_blocks
+    assert progress.tally.chunks_read == 6
+    assert again is None
+
+
+@given(st.integers(1, 70))
+def test_states_are_merged_in_order_along_one_tree(n: int):
+    alive = 0
+    most = 0
+
+    def states():
+        nonlocal alive, most
+        for i in range(n):
+            alive += 1
+            most = max(most, alive)
+            yield (i,)
+
+    def join(one, other):
+        nonlocal alive
+        alive -= 1
+        return one + other
+
+    assert merge_tree(states(), join) == tuple(range(n))
+    assert most <= states_alive(n, 1)
+
+
+# --- the protocol -----------------------------------------------------------------------------------------------------
+
+
+class Brightest:
+    """A user's own visitor; it needs to derive from nothing."""
+
+    def start(self):
+        return [-np.inf]
+
+    def visit(self, state, block, where):
+        state[0] = max(state[0], np.nanmax(block.data))
+
+    def merge(self, one, other):
+        return [max(one[0], other[0])]
+
+    def finish(self, state):
+        return float(state[0])
+
+
+class Broken:
+    """Fails at one block."""
+
+    def __init__(self, at: int = 3, error: type[BaseException] = ZeroDivisionError) -> None:
+        self.at = at
+        self.error = error
+        self.visits = 0
+
+    def start(self):
+        return None
+
+    def visit(self, state, block, where):
+        self.visits += 1
+        index = GRID.counts[1] * (where.slices[0].start // 4) + where.slices[1].start // 5
+        if index == self.at:
+            raise self.error("broken")
+        time.sleep(0.01)
+
+    def merge(self, one, other):
+        return None
+
+    def finish(self, state):
+        return None
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_visitor_of_ones_own(lazy):
+    cube = scan(lazy)
+    result = sweep(cube, Brightest())
+    assert isinstance(result, tuple)
+    assert result == (float(np.nanmax(cube.values)),)
+    assert sweep(cube) == ()
+
+
+def test_visitors_are_shown_the_same_rows():
+    """One conversion for all of them."""
+    seen = []
+
+    class Look(Brightest):
+        def visit(self, state, block, where):
+            seen.append(block.rows)
+            assert not block.rows.flags.writeable
+            assert not block.data.flags.writeable
+
+    cube = as_cube(np.ones((4, 3, 5), "u2"), signal="energy")
+    sweep(cube, Look(), Look(), grid=Grid(((0, 4), (0, 3))))
+    assert seen[0] is seen[1]
+
+
+def test_a_cube_in_memory_is_not_copied():
+    values = np.ones((4, 3, 5), "f4")
+
+    class Look(Brightest):
+        def visit(self, state, block, where):
+            assert np.shares_memory(block.data, values)
+            assert np.shares_memory(block.rows, values) is block.data.flags.c_contiguous
+
+    sweep(as_cube(values, signal="energy"), Look(), grid=Grid(((0, 2, 4), (0, 3)), 2))
+    sweep(as_cube(values, signal="energy"), Look(), grid=Grid(((0, 2, 4), (0, 1, 3)), 2))
+    assert values.flags.writeable
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (1, 7, 3), (2, 1, 1, 4)])
+def test_small_scans(shape):
+    cube = as_cube(da.from_array(np.random.default_rng(0).random(shape), chunks=1), signal="energy")
+    (moments,) = sweep(cube, Moments(scatter=True))
+    np.testing.assert_allclose(moments.mean, cube.values.reshape(-1, shape[-1]).mean(axis=0))
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def refold_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("refold")]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyError, InterruptedError, KeyboardInterrupt, MemoryError])
+def test_an_error_in_a_visitor_stops_the_sweep(workers, error):
+    """It comes out as it is, whichever partition it was in, and nothing goes on behind the caller's back."""
+    for at in (0, 3, 5):
+        visitor = Broken(at, error)
+        stopped = []
+
+        class Stopping(Progress):
+            def stop(self, stopped=stopped):
+                stopped.append(True)
+
+        with pytest.raises(error, match="broken"):
+            sweep(scan(), visitor, grid=GRID, workers=workers, progress=Stopping())
+        assert refold_threads() == []
+        assert stopped == [True]
+        visits = visitor.visits
+        time.sleep(0.03)
+        assert visitor.visits == visits
+
+
+def test_an_error_while_reading_comes_out():
+    def fail(chunk):
+        raise OSError("unreadable")
+
+    cube = scan()
+    cube = cube.copy(data=cube.data.map_blocks(fail, dtype="f4", meta=np.empty((0, 0, 0), "f4")))
+    with pytest.raises(OSError, match="unreadable"):
+        sweep(cube, Moments(), grid=GRID, workers=2)
+    assert refold_threads() == []
+
+
+def test_an_error_in_a_merge_comes_out():
+    class Apart(Brightest):
+        def merge(self, one, other):
+            raise ZeroDivisionError("merged")
+
+    with pytest.raises(ZeroDivisionError, match="merged"):
+        sweep(scan(), Apart(), grid=GRID)
+    assert refold_threads() == []
+
+
+def test_the_first_error_stops_the_others_soon():
+    """A partition that fails late in the order is not waited for until its turn."""
+
+    class Slow(Broken):
+        def visit(self, state, block, where):
+            if where.slices[1].start:
+                raise ZeroDivisionError("broken")
+            self.visits += 1
+            time.sleep(0.02)
+
+    visitor = Slow()
+    cube = as_cube(np.zeros((400, 2, 3)), signal="energy")
+    grid = Grid((tuple(range(401)), (0, 1, 2)), n_partitions=2)
+    with pytest.raises(ZeroDivisionError):
+        sweep(cube, visitor, grid=grid, workers=2)
+    assert visitor.visits < 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_control_c_stops_the_sweep():
+    class Endless(Brightest):
+        def visit(self, state, block, where):
+            time.sleep(0.05)
+
+    cube = as_cube(np.zeros((400, 2, 3)), signal="energy")
+    began = time.perf_counter()
+
+    def interrupt():
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        sweep(cube, Endless(), grid=Grid((tuple(range(401)), (0, 2)), n_partitions=8), workers=2)
+    thread.join()
+    assert time.perf_counter() - began < 5
+    assert refold_threads() == []
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 4)), None, "scan.zarr"])
+def test_what_is_no_cube_is_refused(bad):
+    with pytest.raises(CubeError):
+        sweep(bad, Moments())
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"memory": "10 B"}, MemoryBudgetError),
+        ({"memory": "lots"}, ParameterError),
+        ({"workers": 0}, ParameterError),
+    ],
+)
+def test_impossible_settings_are_refused(options, error):
+    with pytest.raises(error) as raised:
+        sweep(scan(), Moments(), **options)
+    assert raised.value.remedy
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings_hold_for_the_sweeps_within():
+    progress = Progress()
+    with sweep_settings(memory="200kB", workers=1, progress=progress) as outer:
+        assert outer.budget.memory == 200_000
+        with sweep_settings(memory="1GB") as inner:
+            assert (inner.budget.memory, inner.n_workers) == (10**9, 1)
+        sweep(scan() + 1, Moments())
+        sweep(scan() + 1, Moments())
+    sweep(scan() + 1, Moments())
+    assert progress.tally.sweeps == 2
+    assert progress.tally.chunks_read == 12
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@given(cubes(lazy=True, min_pixels=4), st.integers(1, 4), st.integers(0, 200))
+def test_the_plan_stays_within_its_budget(cube, workers, kilobytes):
+    from refold.engine import working_bytes
+
+    moments = Moments(scatter=True, n_features=cube.size // cube[..., 0].size)
+    try:
+        grid = plan_grid(cube, moments, memory=500 + 1000 * kilobytes, workers=workers)
+    except MemoryBudgetError:
+        return
+    alive = moments.nbytes * states_alive(grid.n_partitions, workers)
+    assert workers * working_bytes(cube, grid) + alive <= 500 + 1000 * kilobytes
+
+
+SWEEPS = """
+import dask.array as da, numpy as np, refold
+
+def make(block_id=None):
+    return np.full((16, 16, 64, 64), sum(block_id), "u2")
+
+def sweep(rows):
+    chunks = ((16,) * (rows // 16), (16,) * 8, (64,), (64,))
+    array = da.map_blocks(make, chunks=chunks, dtype="u2", meta=np.empty((0,) * 4, "u2"))
+    cube = refold.as_cube(array, signal=("ky", "kx"))
+    visitors = refold.Moments(), refold.Sample(100, n_features=4096), refold.Histogram([0, 10, 100])
+    refold.sweep(cube, *visitors, memory="64MB", workers=2)
+
+sweep(16)  # compiles and imports what it needs
+before = _refold_peak()
+sweep(288)  # 302 MB of counts
+print(_refold_peak() - before)
+"""
+
+
+def test_memory_is_bounded():
+    """A scan of 300 MB passes through 64 MB, whatever Python and its libraries take before."""
+    used = int(limit_memory(2**30, SWEEPS, timeout=100).stdout)
+    assert used < 64_000_000
+
+
+def test_results_hold_no_blocks():
+    """What a sweep returns does not keep the last block alive."""
+    cube = scan()
+    results = sweep(cube, *VISITORS, grid=GRID)
+    gc.collect()
+    assert len(pickle.dumps(results)) < 3 * 40 * 40 * 8 * 2
