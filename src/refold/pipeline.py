@@ -16,7 +16,7 @@ from refold.cube import check_scan
 from refold.engine import current_settings, settings
 from refold.engine.display import progress_for_terminal
 from refold.engine.progress import Progress
-from refold.engine.resident import peak_memory, reset_peak
+from refold.engine.resident import peak_memory, release_memory, reset_peak
 from refold.errors import ParameterError
 from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
@@ -299,6 +299,7 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
     tally = current_settings().progress.tally
     sweeps, chunks, began = tally.sweeps, tally.chunks_read, time.perf_counter()
     notes = getattr(work, stage.name)()
+    release_memory()
     read = tally.chunks_read - chunks if work.reads_scan(stage.name) else 0
     return StageRecord(
         fingerprint=fingerprint,

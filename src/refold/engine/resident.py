@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import resource
 import sys
 from pathlib import Path
@@ -21,8 +20,7 @@ def resident_memory() -> int:
 
 def release_memory() -> None:
     """Give memory that was freed back to the system, where the C library can (glibc); else it stays with the process."""
-    library = ctypes.util.find_library("c") if sys.platform == "linux" else None
-    trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
