@@ -88,7 +88,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         """
         cube = check_cube(scores)
         most = self._most(n_pixels(cube))
-        sample, n_valid = sweep(cube, Sample(most, self.random_state, n_features=n_features(cube)), _Count())
+        sample, n_valid = sweep(cube, Sample(most, self.random_state, n_features=n_features(cube)), _Count(), label="landmarks")
         if n_valid == 0:
             raise DataError("no pixel with finite scores", "at least one", "look at the residual map and the mask")
         n = min(self._most(n_valid), n_valid)
@@ -122,7 +122,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         n_cells = max(1, min(n // 2, int(np.clip(n // _CELL_SHARE, _FEWEST_CELLS, _MOST_CELLS))))
         centres = self._cells(cube, sample.rows[_evenly(len(sample.pixels))].astype(np.float32), n, n_cells)
         draw = CellDraw(n, 4 * (-(-n // (2 * centres.shape[0]))), centres, self.random_state + 2)
-        ((drawn, sizes),) = sweep(cube, draw)
+        ((drawn, sizes),) = sweep(cube, draw, label="landmarks")
         kept = np.bincount(drawn.cells, minlength=sizes.size)
         quotas = share_out(n, sizes, kept)
         drawn = drawn.take(drawn.rank_in_cell() < quotas[drawn.cells])
@@ -140,7 +140,8 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
             overall = 1.0
         # A cell of a few equal pixels has no spread of its own; a tenth of the common one stands in.
         spread = np.maximum(totals / counts, overall / 10)
-        far = sweep(cube, Outskirts(min(_SEEDING_ROWS, max(n // 2, 64)), centres, spread, self.random_state + 1))[0]
+        outskirts = Outskirts(min(_SEEDING_ROWS, max(n // 2, 64)), centres, spread, self.random_state + 1)
+        (far,) = sweep(cube, outskirts, label="landmarks")
         if far.pixels.size == 0 or n_cells == 1:
             return centres
         outer = seed_cells(far.rows, n_cells - n_cells // 2, rng, known=centres)

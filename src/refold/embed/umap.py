@@ -28,6 +28,8 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
     n_neighbors : int
         Neighbours of each row in the graph; more of them sees larger structures. Reduced, with a warning, where there
         are fewer rows.
+    n_epochs : int or None
+        Steps of the layout. None leaves it to umap-learn: 500 up to ten thousand rows, 200 beyond.
     min_dist : float
         How tightly rows may be packed; 0 is best for clustering.
     densmap : bool
@@ -66,7 +68,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
 
     Examples
     --------
-    >>> UMAP(n_components=3, negative_sample_rate=10).get_params()["negative_sample_rate"]
+    >>> UMAP(3, negative_sample_rate=10).get_params()["negative_sample_rate"]
     10
     """
 
@@ -75,6 +77,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         n_components: int = 2,
         *,
         n_neighbors: int = 30,
+        n_epochs: int | None = 200,
         min_dist: float = 0.0,
         densmap: bool = False,
         init: str | npt.NDArray[np.float32] = "pca",
@@ -84,6 +87,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
     ) -> None:
         self.n_components = n_components
         self.n_neighbors = n_neighbors
+        self.n_epochs = n_epochs
         self.min_dist = min_dist
         self.densmap = densmap
         self.init = init
@@ -152,6 +156,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
             **self.umap_parameters,
             "n_components": self.n_components,
             "n_neighbors": self.n_neighbors_,
+            "n_epochs": self.n_epochs,
             "min_dist": self.min_dist,
             "densmap": self.densmap,
             "init": self._start(rows),

@@ -1,0 +1,113 @@
+"""Density clustering with soft membership: which library. Writes the table of docs/design/clustering.md.
+
+    python -m benchmarks.clustering                     # 10 000 and 100 000 points, about five minutes on two cores
+    python -m benchmarks.clustering --sizes 1000000     # another five; scikit-learn is left out past 20 000
+
+Each library labels the same points (3-D blobs of unequal size and 2 % of strays), then soft membership is computed by
+hdbscan's own function and by refold's. First use is measured in a fresh process, compilation cached from before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+MIN_CLUSTER_SIZE, MIN_SAMPLES = 50, 10
+SLOW_PAST = 20_000  # scikit-learn's takes minutes from here on
+QUADRATIC_PAST = 200_000  # hdbscan's membership, and the reproducible fast-hdbscan
+
+FIRST_USE = {
+    "hdbscan": "import hdbscan; hdbscan.HDBSCAN(core_dist_n_jobs=1).fit(points)",
+    "hdbscan, four jobs": "import hdbscan; hdbscan.HDBSCAN().fit(points)",
+    "fast-hdbscan": "import fast_hdbscan; fast_hdbscan.HDBSCAN().fit(points)",
+    "scikit-learn": "from sklearn.cluster import HDBSCAN; HDBSCAN(copy=True).fit(points)",
+}
+
+
+def points(n: int, clusters: int = 12, seed: int = 0) -> np.ndarray:
+    """Blobs of unequal size and spread, and strays among them."""
+    rng = np.random.default_rng(seed)
+    centres, spread = rng.uniform(-10, 10, (clusters, 3)), rng.uniform(0.2, 0.8, clusters)
+    which = rng.choice(clusters, n, p=rng.dirichlet(np.full(clusters, 3.0)))
+    blobs = centres[which] + rng.normal(size=(n, 3)) * spread[which, None]
+    strays = rng.random(n) < 0.02
+    blobs[strays] = rng.uniform(-12, 12, (int(strays.sum()), 3))
+    return blobs
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall seconds, and what came of it."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def measure(n: int) -> Iterator[tuple[str, float, Any]]:
+    """Seconds of each way for so many points."""
+    import fast_hdbscan
+    import hdbscan
+    import sklearn.cluster
+
+    from refold.backends.soft import CondensedTree, soft_membership
+    from refold.cluster import HDBSCAN
+
+    data, common = points(n), {"min_cluster_size": MIN_CLUSTER_SIZE, "min_samples": MIN_SAMPLES}
+    seconds, model = timed(lambda: hdbscan.HDBSCAN(**common, core_dist_n_jobs=1).fit(data))
+    yield "hdbscan", seconds, model.labels_
+    tree = timed(lambda: CondensedTree(model.condensed_tree_.to_numpy(), n))[1]
+    n_labels = int(model.labels_.max()) + 1
+    yield "  soft membership, refold", *timed(lambda: soft_membership(data, tree, model.labels_, n_labels))
+    if n <= QUADRATIC_PAST:
+        seconds, _ = timed(model.generate_prediction_data)
+        yield "  prediction data, hdbscan", seconds, None
+        yield "  soft membership, hdbscan", *timed(lambda: hdbscan.all_points_membership_vectors(model))
+    yield "refold (labels and soft membership)", timed(lambda: HDBSCAN(**common).fit(data))[0], None
+    fast_hdbscan.HDBSCAN(**common).fit(data[:2000])  # compiled
+    seconds, model = timed(lambda: fast_hdbscan.HDBSCAN(**common).fit(data))
+    yield "fast-hdbscan", seconds, model.labels_
+    if n <= QUADRATIC_PAST:
+        seconds, model = timed(lambda: fast_hdbscan.HDBSCAN(**common, reproducible=True).fit(data))
+        yield "fast-hdbscan, reproducible", seconds, model.labels_
+    if n <= SLOW_PAST:
+        seconds, model = timed(lambda: sklearn.cluster.HDBSCAN(**common, copy=True).fit(data))
+        yield "scikit-learn", seconds, model.labels_
+
+
+def first_use(code: str) -> float:
+    """Seconds from starting Python to the labels of 500 points, less those of starting it with NumPy."""
+    prepare = "import numpy as np; points = np.random.default_rng(0).normal(size=(500, 3))"
+    bare, _ = timed(lambda: subprocess.run([sys.executable, "-c", prepare], check=True))
+    script = [sys.executable, "-W", "ignore", "-c", f"{prepare}; {code}"]
+    subprocess.run(script, check=True)  # caches of compiled code
+    return timed(lambda: subprocess.run(script, check=True))[0] - bare
+
+
+def main() -> None:
+    from sklearn.metrics import adjusted_rand_score
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    sizes = parser.parse_args().sizes
+    warnings.simplefilter("ignore")
+    print("| first use, 500 points | seconds |\n|---|---|", flush=True)
+    for name, code in FIRST_USE.items():
+        print(f"| {name} | {first_use(code):.1f} |", flush=True)
+    for n in sizes:
+        print(f"\n| {n} points | seconds | ARI to hdbscan |\n|---|---|---|", flush=True)
+        judge = None
+        for name, seconds, found in measure(n):
+            labels = found if found is not None and np.ndim(found) == 1 else None
+            judge = labels if judge is None else judge
+            agrees = "" if labels is None else f"{adjusted_rand_score(judge, labels):.4f}"
+            print(f"| {name} | {seconds:.2f} | {agrees} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
