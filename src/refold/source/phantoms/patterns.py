@@ -22,7 +22,8 @@ class Detector:
     def centred(cls, shape: tuple[int, int], k_max: float) -> Detector:
         """Square pixels; the shorter side reaches from ``-k_max`` to below ``k_max``, 0 on a pixel."""
         step = 2 * k_max / min(shape)
-        return cls(*((np.arange(n) - n // 2) * step for n in shape))
+        ky, kx = ((np.arange(n) - n // 2).astype(np.float64) * step for n in shape)
+        return cls(ky, kx)
 
     @property
     def step(self) -> float:

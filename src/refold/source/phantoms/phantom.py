@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.base import tokenize
 
 from refold.cube import ROLE
 from refold.errors import ParameterError
@@ -112,6 +113,7 @@ class Phantom:
 
         place = self.scene.look(where)
         rates = self.rates(place)
+        out: npt.NDArray[Any]
         if self.gaussian is None:
             out = count(
                 self.scene.seed,
@@ -202,7 +204,7 @@ class Phantom:
     def _lazy(self, make: Callable[[Slices], Any], dtype: np.dtype[Any], rest: tuple[int, ...], what: str) -> da.Array:
         n_navigation = len(self.scene.shape)
         chunks = da.core.normalize_chunks(self.block_shape(), shape=self.scene.shape)
-        name = f"phantom-{what}-{da.core.tokenize(self._identity, chunks)}"
+        name = f"phantom-{what}-{tokenize(self._identity, chunks)}"
         corners = [tuple(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
         graph = {
             (name, *index, *(0,) * len(rest)): (

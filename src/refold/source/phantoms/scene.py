@@ -138,7 +138,7 @@ class Scene:
         ]
         grid = np.stack([axis.ravel() for axis in np.meshgrid(*ranges, indexing="ij")], axis=1)
         order = np.argsort(((grid - middle) ** 2).sum(axis=1), kind="stable")[:n]
-        return np.ravel_multi_index(tuple(grid[order].T), self.shape).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(tuple(grid[order].T), self.shape), np.int64)
 
     def _is_nodata(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         *first, last = np.unravel_index(pixels, self.shape)
