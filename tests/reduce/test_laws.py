@@ -352,3 +352,22 @@ def test_components_among_the_noise_are_named() -> None:
     with pytest.warns(ConvergenceWarning, match="8 of 10 components, from number 3 on"):
         model = PCA(10, solver="subspace", oversampling=5, max_sweeps=4).fit(rows)
     assert model.converged_.tolist() == [True] * 2 + [False] * 8
+
+
+def test_components_in_a_plateau_do_not_cost_more_sweeps() -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 100)) * 3 + rng.normal(size=(6000, 100))).astype("f4")
+    with pytest.warns(ConvergenceWarning, match="of 10 components, from number"):
+        model = PCA(10, solver="subspace", oversampling=10).fit(rows)
+    assert model.n_sweeps_ < model.max_sweeps
+    exact = PCA(10, solver="scatter").fit(rows)
+    captured = model.explained_variance_.sum() / exact.explained_variance_.sum()
+    assert 1 - 1e-5 < captured < 1 + 1e-6
+
+
+def test_a_share_that_is_not_reached() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 300))
+    with pytest.raises(ParameterError, match="of the variance explained by"):
+        PCA(0.9, solver="subspace", max_sweeps=2).fit(rows)

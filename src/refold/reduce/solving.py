@@ -24,6 +24,7 @@ from refold.reduce.together import Together
 Vector = npt.NDArray[np.float64]
 Weighting = Literal["poisson"] | None
 
+_ROUNDING = 1e-6  # of a share of the variance
 _ILL = 1e3  # condition number of the start, past which only its image is used
 
 
@@ -198,9 +199,9 @@ class Problem:
         if self.first.moments.scatter is not None:
             return self._by_scatter(most), "scatter"
         if self.first.sketch is not None:
-            return self._by_sketch(self.first.sketch, most), "incremental"
+            return self._enough(self._by_sketch(self.first.sketch, most), most), "incremental"
         if choice.name == "subspace":
-            return self._by_subspace(choice.width, most), "subspace"
+            return self._enough(self._by_subspace(choice.width, most), most), "subspace"
         # Moments alone were given: one more sweep for what this solver starts from.
         visitor = first_visitor(len(self.first.moments.mean), self.dtype, choice, self.options)
         self.first = first_of(sweep(self._source, visitor, label="components")[0], self.options)
@@ -219,8 +220,7 @@ class Problem:
 
     def _by_sketch(self, sketch: SketchState, most: int) -> Leading:
         center, share = self.options.center, self.options.share
-        leading = leading_of_sketch(sketch, self.factors, self.total, most, share, center=center)
-        return leading if share is not None else completed(leading, most)
+        return leading_of_sketch(sketch, self.factors, self.total, most, share, center=center)
 
     def _by_subspace(self, width: int, most: int) -> Leading:
         features = len(self.first.moments.mean)
@@ -232,7 +232,7 @@ class Problem:
             share=self.options.share,
             width=width,
             tol=self.options.tol,
-            max_sweeps=self.options.max_sweeps,
+            max_sweeps=self.options.max_sweeps - (self.first.image is not None),
             floor=noise_floor(self.dtype),
         )
         subspace, start = Subspace.empty(features), np.zeros((features, 0))
@@ -240,8 +240,21 @@ class Problem:
             start = self._start(subspace, self.first.image)
         if not start.size and not subspace.size:
             start = random_block(features, width, self.options.random_state)
-        leading = solver.solve(subspace, start)
-        return leading if self.options.share is not None else completed(leading, most)
+        return solver.solve(subspace, start)
+
+    def _enough(self, leading: Leading, most: int) -> Leading:
+        """As many components as asked for, or those that explain the share asked for."""
+        share = self.options.share
+        if share is None:
+            return completed(leading, most)
+        explained = float(leading.values.sum()) / self.total
+        if explained < share - _ROUNDING:
+            raise ParameterError(
+                f"{explained:.4g} of the variance explained by {len(leading.values)} components",
+                f"n_components={share:.4g}",
+                "ask for a number of components, for solver='scatter', or for more max_sweeps or oversampling",
+            )
+        return leading
 
     def _start(self, subspace: Subspace, image: ImageResult) -> Vector:
         """Use the image of the first sweep, made before the factors of the features were known.

@@ -16,7 +16,10 @@ Operator = Callable[[Vector], tuple[Vector, Vector]]
 """Takes directions (feature, column), gives them as they were rounded, and their image."""
 
 _PARALLEL = 1e-5  # what is left of a unit direction inside the subspace when it counts as nothing new
-_STEADY = 1e-6  # relative change of the captured variance below which waiting for the angles alone may be vain
+_STEADY = 1e-5  # relative change of the captured variance below which it no longer pays to wait for angles in the noise
+_FLAT = (
+    1.1  # times the last eigenvalue of a block: components no larger lie in a plateau, where directions mean nothing
+)
 
 
 @dataclass
@@ -144,7 +147,7 @@ class SubspaceSolver:
                 sweeps += 1
             values, coefficients = subspace.ritz()
             found = self._look(subspace, values, coefficients, before)
-            if sweeps >= self.max_sweeps or self._done(found, captured, before, sweeps):
+            if sweeps >= self.max_sweeps or self._done(found, captured):
                 return found.leading(self.total, sweeps)
             block = self._next(subspace, values, coefficients)
             if not block.size:
@@ -156,7 +159,9 @@ class SubspaceSolver:
     def _look(self, subspace: Subspace, values: Vector, coefficients: Vector, before: Vector | None) -> _Found:
         """Refine the leading pairs, and see how far they moved."""
         wanted = self.most if self.share is None else subspace.size
-        squares, vectors = subspace.refined(values, coefficients, wanted, self.floor)
+        squares, vectors = subspace.refined(values, coefficients, max(wanted, self.width), self.floor)
+        plateau = float(squares[-1]) if self.width > wanted and len(squares) >= self.width else 0.0
+        squares, vectors = squares[:wanted], vectors[:, :wanted]
         reached = True
         if self.share is not None:
             needed = share_count(squares, self.total, self.share)
@@ -170,20 +175,16 @@ class SubspaceSolver:
         rate = np.ones(len(moved))
         if before is not None and count:
             rate[:count] = np.sqrt(np.clip(moved[:count] / np.maximum(before[:count], 1e-300), 0, 1))
-        return _Found(squares, vectors, moved, moved * rate, reached)
+        return _Found(squares, vectors, moved, moved * rate, reached, plateau)
 
-    def _done(self, found: _Found, captured: float, before: Vector | None, sweeps: int) -> bool:
+    def _done(self, found: _Found, captured: float) -> bool:
+        """Whether all components are found; or all but those in the plateau, and these hold what variance they can."""
         if not found.reached:
             return False
-        worst = float(found.angles.max(initial=0))
-        if worst <= self.tol:
-            return True
-        if before is None or not len(before):
-            return False
-        rate = float(found.moved.max()) / max(float(before.max()), 1e-300)
-        hopeless = rate >= 1 or sweeps + np.log(self.tol / worst) / np.log(rate) > self.max_sweeps
+        loose = found.angles > self.tol
         steady = abs(float(found.values.sum()) - captured) <= _STEADY * captured
-        return bool(hopeless and steady)
+        flat = found.values <= _FLAT * found.plateau
+        return bool(not loose.any() or (steady and flat[loose].all()))
 
     def _next(self, subspace: Subspace, values: Vector, coefficients: Vector) -> Vector:
         """Residuals of the leading Ritz pairs: where the image leaves the subspace."""
@@ -203,17 +204,18 @@ class SubspaceSolver:
 
 @dataclass(frozen=True)
 class _Found:
-    """Leading pairs as they stand after a sweep."""
+    """Leading pairs as they stand after a sweep; how far they moved, and may yet; the last eigenvalue of a block."""
 
     values: Vector
     vectors: Vector
     moved: Vector
     angles: Vector
     reached: bool
+    plateau: float
 
     def exact(self) -> _Found:
         """Nothing is left outside of the subspace."""
-        return _Found(self.values, self.vectors, self.moved, np.zeros_like(self.angles), self.reached)
+        return _Found(self.values, self.vectors, self.moved, np.zeros_like(self.angles), self.reached, self.plateau)
 
     def leading(self, total: float, sweeps: int) -> Leading:
         return Leading(self.values, self.vectors, total, self.angles, sweeps)
