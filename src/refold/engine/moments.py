@@ -71,10 +71,13 @@ class _State:
     scatter: Any = None
     not_finite: Any = None
 
-    def begin(self, features: int) -> None:
+    def begin(self, rows: npt.NDArray[Any]) -> None:
         """Make room, once the number of features is known."""
+        features = rows.shape[1]
+        span = np.iinfo(rows.dtype) if rows.dtype.kind in "iu" else None
         self.mean, self.square, self.total = np.zeros((3, features))
-        self.low, self.high = np.full(features, np.inf), np.full(features, -np.inf)
+        self.low = np.full(features, np.inf if span is None else span.max, dtype=rows.dtype)
+        self.high = np.full(features, -np.inf if span is None else span.min, dtype=rows.dtype)
         self.not_finite = np.zeros(features, dtype=np.int64)
 
 
@@ -124,7 +127,7 @@ class Moments:
         """Add a block's rows."""
         used = block.valid
         if state.not_finite is None:
-            state.begin(block.numbers.shape[1])
+            state.begin(self._numbers(block))
         state.n_pixels += block.n_pixels
         if not used.all():
             state.n_invalid += int((~used).sum())
@@ -137,21 +140,24 @@ class Moments:
         if not used.any():
             return
         if state.shift is None:
-            state.shift = _typical(block.rows if scale is not None else block.numbers, used, scale)
+            state.shift = _typical(self._numbers(block), used, scale)
         state.count += int(used.sum())
-        self._add(state, block, used, scale)
+        self._add(state, self._numbers(block), np.flatnonzero(used), scale)
         if self.scatter:
             self._add_scatter(state, block.rows, used, scale)
 
-    def _add(self, state: _State, block: Block, used: npt.NDArray[np.bool_], scale: Any) -> None:
+    def _numbers(self, block: Block) -> npt.NDArray[Any]:
+        return block.numbers if self.weighting is None else block.rows
+
+    def _add(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.int64], scale: Any) -> None:
         # numba takes half a second to import
         from refold.engine.kernels import add_moments, add_scaled_moments
 
         sums = (state.mean, state.square, state.low, state.high)
         if scale is None:
-            add_moments(block.numbers, used, state.shift, *sums)
+            add_moments(rows, used, state.shift, *sums)
         else:
-            add_scaled_moments(block.rows, scale, state.shift, state.total, *sums)
+            add_scaled_moments(rows, used, scale, state.shift, state.total, *sums)
 
     def _add_scatter(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: Any) -> None:
         """Add the product of the centred rows, a tile at a time: no temporary is larger than the scatter matrix."""
@@ -210,13 +216,13 @@ class Moments:
         """Mean and variance from the sums; without a valid pixel they are NaN."""
         state = self._close(state)
         some = state.count > 0
-        nothing = np.full_like(state.low, np.nan)
+        nothing = np.full(len(state.low), np.nan)
         return MomentsResult(
             count=state.count,
             mean=state.mean if some else nothing,
             variance=state.square / state.count if some else nothing,
-            minimum=state.low if some else nothing,
-            maximum=state.high if some else nothing,
+            minimum=state.low.astype(np.float64) if some else nothing,
+            maximum=state.high.astype(np.float64) if some else nothing,
             scatter=state.scatter,
             total=state.total,
             n_pixels=state.n_pixels,

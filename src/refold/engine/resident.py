@@ -19,7 +19,7 @@ def resident_memory() -> int:
 
 
 def release_memory() -> None:
-    """Give memory that was freed back to the system, where the C library can (glibc); else it stays with the process."""
+    """Give memory that was freed back to the system, where the C library can (glibc); else the process keeps it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
