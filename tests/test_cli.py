@@ -208,7 +208,7 @@ def test_errors_say_found_wanted_and_remedy_and_end_with_2(command, small_scan, 
     (folder := tmp_path / "files").mkdir()
     paths = {"scan": small_scan, **broken_scans(folder)}
     arguments, kind, words = CASES[case]
-    before = {path for path in folder.rglob("*")}
+    before = set(folder.rglob("*"))
     output = ["-o", "out.run.zarr"] if arguments[0] == "run" and "-o" not in arguments else []
     status, out, err = command(*(text.format(**paths) for text in arguments), *output)
     assert status == 2
@@ -218,7 +218,7 @@ def test_errors_say_found_wanted_and_remedy_and_end_with_2(command, small_scan, 
     for title in ("found:", "wanted:", "to mend it:"):
         assert title in err
     assert "Traceback" not in err
-    assert {path for path in folder.rglob("*")} == before
+    assert set(folder.rglob("*")) == before
     if (tmp_path / "out.run.zarr").exists():  # the numbers, or umap-learn, were asked before it was known
         assert kind == "DataError" or case == "bad UMAP parameter"
         assert "labels" not in refold.open_run(tmp_path / "out.run.zarr")

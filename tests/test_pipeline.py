@@ -59,7 +59,7 @@ def test_each_raw_chunk_is_fetched_once_where_features_are_written(small_scan, t
         pytest.param({}, id="plain"),
         pytest.param({"scaling": "poisson"}, id="poisson"),
         pytest.param({"scaling": "poisson", "rebin": {"ky": 3}, "features": False}, id="rebinned, not written"),
-        pytest.param({"memory": "200kB", "workers": 1, "landmarks": 60}, id="chunks split by a small memory"),
+        pytest.param({"memory": "200kB", "workers": 1, "landmarks": 40}, id="chunks split by a small memory"),
     ],
 )
 def test_without_features_the_scan_is_read_as_often_as_the_plan_says(small_scan, tmp_path, options):
@@ -278,7 +278,7 @@ def test_one_thread_and_two_and_processes_end_with_the_same_bytes(small_scan, tm
 
 
 def test_blocks_of_another_size_change_the_answer_by_roundings_only(small_scan, tmp_path):
-    one = refold.open_run(run(small_scan, tmp_path / "one.zarr", memory="400kB", workers=1, landmarks=200).store)
+    one = refold.open_run(run(small_scan, tmp_path / "one.zarr", memory="800kB", workers=1, landmarks=200).store)
     other = refold.open_run(run(small_scan, tmp_path / "other.zarr", memory="4MB", workers=2, landmarks=200).store)
     np.testing.assert_array_equal(one["labels"], other["labels"])
     np.testing.assert_allclose(one["residual"], other["residual"], rtol=1e-4)

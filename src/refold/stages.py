@@ -17,6 +17,7 @@ from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import UMAP, Landmarks
 from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
+from refold.engine.layout import states_alive
 from refold.engine.reading import CubeReader
 from refold.planning import Grid
 from refold.planning.forecast import Forecast, Sizes, forecast
@@ -126,7 +127,7 @@ class Work:
             chunk_reads=CubeReader(self.cube, self.grid).reads,
             feature_bytes=self.cube.nbytes,
             block_memory=budget.workers * working_bytes(self.cube, self.grid),
-            state_bytes=choice.state_bytes * min(self.grid.n_partitions, budget.workers + 2),
+            state_bytes=choice.state_bytes * states_alive(self.grid.n_partitions, budget.workers),
             n_components=count if isinstance(count, int) else min(50, features),
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components,
