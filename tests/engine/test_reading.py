@@ -21,7 +21,7 @@ from refold.engine import Block, Moments, Where, plan_grid, sweep
 from refold.engine.progress import Progress
 from refold.engine.reading import CubeReader, run_graph
 from refold.planning import Grid
-from tests.engine.grids import grids
+from tests.engine.cases import grids
 from tests.guards import CountingStore, chunk_keys, no_compute
 from tests.strategies import cubes
 

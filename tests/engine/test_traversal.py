@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import pickle
-import signal
-import threading
-import time
 from typing import Any
 from unittest import mock
 
@@ -24,20 +20,11 @@ from refold.engine import settings as sweep_settings
 from refold.engine.layout import states_alive
 from refold.engine.partition import merge_tree
 from refold.engine.progress import Progress
-from refold.errors import CubeError, MemoryBudgetError, ParameterError
+from refold.errors import MemoryBudgetError
 from refold.planning import Grid
-from tests.engine.grids import grids
+from tests.engine.cases import GRID, Brightest, Broken, grids, scan
 from tests.guards import limit_memory
 from tests.strategies import cubes
-
-
-def scan(lazy: bool = True):
-    rng = np.random.default_rng(0)
-    values = rng.gamma(2.0, 3.0, (12, 10, 40)).astype("f4")
-    values[3, 4, 5] = np.nan
-    array = da.from_array(values, chunks=(4, 5, 40)) if lazy else values
-    return as_cube(array, signal="energy")
-
 
 LABELS = np.random.default_rng(1).integers(-1, 3, (12, 10))
 VISITORS = (
@@ -47,7 +34,6 @@ VISITORS = (
     Histogram(np.linspace(0, 20, 9)),
     Sample(17, seed=3),
 )
-GRID = Grid(((0, 4, 8, 12), (0, 5, 10)), n_partitions=5)
 
 
 def as_bytes(results: Any) -> bytes:
@@ -123,47 +109,6 @@ def test_states_are_merged_in_order_along_one_tree(n: int):
 # --- the protocol -----------------------------------------------------------------------------------------------------
 
 
-class Brightest:
-    """A user's own visitor; it needs to derive from nothing."""
-
-    def start(self):
-        return [-np.inf]
-
-    def visit(self, state, block, where):
-        state[0] = max(state[0], np.nanmax(block.data))
-
-    def merge(self, one, other):
-        return [max(one[0], other[0])]
-
-    def finish(self, state):
-        return float(state[0])
-
-
-class Broken:
-    """Fails at one block."""
-
-    def __init__(self, at: int = 3, error: type[BaseException] = ZeroDivisionError) -> None:
-        self.at = at
-        self.error = error
-        self.visits = 0
-
-    def start(self):
-        return None
-
-    def visit(self, state, block, where):
-        self.visits += 1
-        index = GRID.counts[1] * (where.slices[0].start // 4) + where.slices[1].start // 5
-        if index == self.at:
-            raise self.error("broken")
-        time.sleep(0.01)
-
-    def merge(self, one, other):
-        return None
-
-    def finish(self, state):
-        return None
-
-
 @pytest.mark.parametrize("lazy", [True, False])
 def test_a_visitor_of_ones_own(lazy):
     cube = scan(lazy)
@@ -206,115 +151,6 @@ def test_small_scans(shape):
     cube = as_cube(da.from_array(np.random.default_rng(0).random(shape), chunks=1), signal="energy")
     (moments,) = sweep(cube, Moments(scatter=True))
     np.testing.assert_allclose(moments.mean, cube.values.reshape(-1, shape[-1]).mean(axis=0))
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-
-def refold_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("refold")]
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyError, InterruptedError, KeyboardInterrupt, MemoryError])
-def test_an_error_in_a_visitor_stops_the_sweep(workers, error):
-    """It comes out as it is, whichever partition it was in, and nothing goes on behind the caller's back."""
-    for at in (0, 3, 5):
-        visitor = Broken(at, error)
-        stopped = []
-
-        class Stopping(Progress):
-            def stop(self, stopped=stopped):
-                stopped.append(True)
-
-        with pytest.raises(error, match="broken"):
-            sweep(scan(), visitor, grid=GRID, workers=workers, progress=Stopping())
-        assert refold_threads() == []
-        assert stopped == [True]
-        visits = visitor.visits
-        time.sleep(0.03)
-        assert visitor.visits == visits
-
-
-def test_an_error_while_reading_comes_out():
-    def fail(chunk):
-        raise OSError("unreadable")
-
-    cube = scan()
-    cube = cube.copy(data=cube.data.map_blocks(fail, dtype="f4", meta=np.empty((0, 0, 0), "f4")))
-    with pytest.raises(OSError, match="unreadable"):
-        sweep(cube, Moments(), grid=GRID, workers=2)
-    assert refold_threads() == []
-
-
-def test_an_error_in_a_merge_comes_out():
-    class Apart(Brightest):
-        def merge(self, one, other):
-            raise ZeroDivisionError("merged")
-
-    with pytest.raises(ZeroDivisionError, match="merged"):
-        sweep(scan(), Apart(), grid=GRID)
-    assert refold_threads() == []
-
-
-def test_the_first_error_stops_the_others_soon():
-    """A partition that fails late in the order is not waited for until its turn."""
-
-    class Slow(Broken):
-        def visit(self, state, block, where):
-            if where.slices[1].start:
-                raise ZeroDivisionError("broken")
-            self.visits += 1
-            time.sleep(0.02)
-
-    visitor = Slow()
-    cube = as_cube(np.zeros((400, 2, 3)), signal="energy")
-    grid = Grid((tuple(range(401)), (0, 1, 2)), n_partitions=2)
-    with pytest.raises(ZeroDivisionError):
-        sweep(cube, visitor, grid=grid, workers=2)
-    assert visitor.visits < 5
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_control_c_stops_the_sweep():
-    class Endless(Brightest):
-        def visit(self, state, block, where):
-            time.sleep(0.05)
-
-    cube = as_cube(np.zeros((400, 2, 3)), signal="energy")
-    began = time.perf_counter()
-
-    def interrupt():
-        time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        sweep(cube, Endless(), grid=Grid((tuple(range(401)), (0, 2)), n_partitions=8), workers=2)
-    thread.join()
-    assert time.perf_counter() - began < 5
-    assert refold_threads() == []
-
-
-@pytest.mark.parametrize("bad", [np.zeros((3, 4)), None, "scan.zarr"])
-def test_what_is_no_cube_is_refused(bad):
-    with pytest.raises(CubeError):
-        sweep(bad, Moments())
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"memory": "10 B"}, MemoryBudgetError),
-        ({"memory": "lots"}, ParameterError),
-        ({"workers": 0}, ParameterError),
-    ],
-)
-def test_impossible_settings_are_refused(options, error):
-    with pytest.raises(error) as raised:
-        sweep(scan(), Moments(), **options)
-    assert raised.value.remedy
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from refold.cube import as_cube, n_pixels, navigation_shape
 from refold.engine import Block, ClusterSums, Histogram, Moments, Sample, Where, pixel_keys, sweep
 from refold.errors import ParameterError
 from refold.planning import Grid
-from tests.engine.grids import grids
+from tests.engine.cases import grids
 from tests.strategies import cubes
 
 

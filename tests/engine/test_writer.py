@@ -17,7 +17,7 @@ from refold.cube import as_cube, n_pixels, navigation_shape, signal_shape
 from refold.engine import Moments, ZarrWriter, sweep
 from refold.errors import DiskFullError, ParameterError, StoreError
 from refold.planning import Grid
-from tests.engine.grids import grids
+from tests.engine.cases import grids
 from tests.strategies import cubes
 
 
