@@ -257,7 +257,7 @@ class Recipe:
         Examples
         --------
         >>> Recipe().options("labels")
-        {'backproject': {'neighbours': 15}}
+        {'backproject': {'neighbours': 10}}
         """
         if stage not in STAGES:
             raise RecipeError(f"stage {stage!r}", f"one of {', '.join(STAGES)}", nearest(stage, STAGES))
