@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ import refold
 from refold.pipeline import execute
 from refold.source import synthetic
 from tests.guards import limit_memory
+
+
+def say(text: str) -> None:
+    """Show what was measured, with `pytest -s`."""
+    sys.stdout.write(f"{text}\n")
+
 
 # --- quality ----------------------------------------------------------------------------------------------------------
 
@@ -36,9 +43,7 @@ def check_found(phantom: synthetic.Phantom, folder: Path, shares: dict[float, fl
     scan, truth = phantom.save(folder / "phantom.zarr"), phantom.labels.values
     for share, wanted in shares.items():
         index, recall, precision = found(scan, truth, folder / "run.zarr", landmarks=share)
-        print(
-            f"{phantom.scene.shape}, {share:.0%} landmarks: ARI {index:.4f}, recall {recall:.2f}, precision {precision:.2f}"
-        )
+        say(f"{phantom.scene.shape}, {share:.0%} landmarks: ARI {index:.4f}, rare {recall:.2f} / {precision:.2f}")
         assert index >= wanted
         assert recall >= 0.9
         assert precision >= 0.9
@@ -88,7 +93,7 @@ def run_within(limit: int, scan: Path, store: Path, memory: str, **options: Any)
     forecast = refold.plan(scan, memory=memory, workers=2, **options)
     used = limit_memory(limit, RUN, scan, store, memory, json.dumps(options), timeout=3000)
     outcome: dict[str, Any] = json.loads(used.stdout.splitlines()[-1])
-    print(f"peak {used.peak / 1e6:.0f} MB, forecast {forecast.peak_memory / 1e6:.0f} MB, {outcome['seconds']:.0f} s")
+    say(f"peak {used.peak / 1e6:.0f} MB, forecast {forecast.peak_memory / 1e6:.0f} MB, {outcome['seconds']:.0f} s")
     assert used.peak <= forecast.peak_memory
     return outcome
 

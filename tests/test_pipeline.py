@@ -281,5 +281,5 @@ def test_blocks_of_another_size_change_the_answer_by_roundings_only(small_scan, 
     one = refold.open_run(run(small_scan, tmp_path / "one.zarr", memory="800kB", workers=1, landmarks=200).store)
     other = refold.open_run(run(small_scan, tmp_path / "other.zarr", memory="4MB", workers=2, landmarks=200).store)
     np.testing.assert_array_equal(one["labels"], other["labels"])
-    np.testing.assert_allclose(one["residual"], other["residual"], rtol=1e-4)
+    np.testing.assert_allclose(one["residual"], other["residual"], rtol=1e-3)
     np.testing.assert_allclose(one["cluster_mean"], other["cluster_mean"], rtol=1e-5)

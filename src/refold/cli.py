@@ -67,7 +67,7 @@ def _recipe(scan: str | None, **options: Any) -> Recipe:
     recipe = (
         Recipe.load(scan)
         if scan is not None and scan.endswith(".toml")
-        else Recipe(source={"path": scan} if scan else {})
+        else Recipe.from_dict({"source": {"path": scan} if scan else {}})
     )
     parsers: dict[str, Callable[[str], Any]] = {
         "rebin": parse_factors,

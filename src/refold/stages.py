@@ -207,7 +207,8 @@ class Work:
         grid = plan_grid(scores)
         chunks = grid.target_chunks(_pixels_in_chunk(scores))
         group = BINNED if self.binned else LABELS
-        targets = self.store.targets(group, dict(backproject(scores, marks, **answers).data_vars), chunks)
+        templates = {str(name): like for name, like in backproject(scores, marks, **answers).items()}
+        targets = self.store.targets(group, templates, chunks)
         sweep(scores, ZarrWriter(targets, Refolder(marks, **answers)), grid=grid, label="labels")
         if self.binned:
             self.store.write(LABELS, _evenly_chunked(to_full_grid(self.store.read(BINNED), self.full.coords)))

@@ -313,13 +313,13 @@ def _seconds(sizes: Sizes, read: float, flops: float = 0.0) -> float:
     return read / (_DECODE * sizes.workers) + flops / (_MULTIPLY * sizes.workers)
 
 
-def _sweep_memory(sizes: Sizes) -> dict[str, int]:
+def _sweep_memory(sizes: Sizes) -> dict[str, Any]:
     """Blocks and sums; a writer, or a reader of features, holds its blocks twice while it encodes them."""
     data = sizes.block_memory + sizes.state_bytes
     return {"data_memory": data, "peak_memory": BASE_MEMORY + _scraps(sizes) + sizes.block_memory + data}
 
 
-def _landmark_memory(sizes: Sizes) -> dict[str, int]:
+def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
     """Landmarks, and blocks of scores."""
     landmarks = sizes.n_landmarks * (8 * sizes.n_components + _LANDMARK_BYTES)
     blocks = min(sizes.block_memory, 3 * _scores_bytes(sizes))
@@ -334,7 +334,7 @@ def _scores_bytes(sizes: Sizes) -> int:
     return 4 * sizes.n_pixels * (sizes.n_components + 1)
 
 
-def _read(sizes: Sizes, sweeps: int) -> dict[str, int]:
+def _read(sizes: Sizes, sweeps: int) -> dict[str, Any]:
     """What sweeps over the features read: these, if they were written, else the scan."""
     if sizes.materialise:
         return {"features_read": sweeps * sizes.feature_bytes}

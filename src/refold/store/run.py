@@ -139,7 +139,7 @@ class RunStore:
 
     def _replace_root(self, note: Mapping[str, Any]) -> None:
         held = {name for entry in note["stages"].values() for name in entry["holds"]}
-        found = {}
+        found: dict[str, Any] = {}
         for name in sorted(held | ({_STAGES} if any("/" in name for name in held) else set())):
             whole = self.path / name
             files = [whole / _METADATA] if name == _STAGES else sorted(whole.rglob(_METADATA))
@@ -266,7 +266,8 @@ class RunStore:
 
     def read(self, group: str) -> xr.Dataset:
         """Open the results of a stage lazily, its own chunks as Dask chunks; of the root what is finished."""
-        return xr.open_zarr(self.path / group, consolidated=not group, chunks={})
+        dataset: xr.Dataset = xr.open_zarr(self.path / group, consolidated=not group, chunks={})
+        return dataset
 
     def array(self, group: str, name: str) -> zarr.Array[Any]:
         """Open one array of a stage, to be read by the block."""
