@@ -87,8 +87,8 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
             If ``n`` is neither a number of pixels nor a share.
         """
         cube = check_cube(scores)
-        most = self._most(n_pixels(cube))
-        sample, n_valid = sweep(cube, Sample(most, self.random_state, n_features=n_features(cube)), _Count(), label="landmarks")
+        uniform = Sample(self._most(n_pixels(cube)), self.random_state, n_features=n_features(cube))
+        sample, n_valid = sweep(cube, uniform, _Count(), label="landmarks")
         if n_valid == 0:
             raise DataError("no pixel with finite scores", "at least one", "look at the residual map and the mask")
         n = min(self._most(n_valid), n_valid)

@@ -175,7 +175,7 @@ class Embed(Section):
 
     method: Literal["umap", "none"] = "umap"
     n_components: int = _rule(2, least=1, example="2")
-    n_neighbors: int = _rule(15, least=2, example="15")
+    n_neighbors: int = _rule(30, least=2, example="30")
     min_dist: float = _rule(0.0, least=0, example="0.0")
     metric: str = "euclidean"
     densmap: bool = False
@@ -207,7 +207,7 @@ class Cluster(Section):
 
     method: Literal["hdbscan"] = "hdbscan"
     min_cluster_size: int = _rule(25, least=2, example="25")
-    min_samples: int = _rule(5, least=1, example="5")
+    min_samples: int = _rule(10, least=1, example="10")
     cluster_selection_method: Literal["eom", "leaf"] = "eom"
     cluster_selection_epsilon: float = _rule(0.0, least=0, example="0.0")
     max_cluster_size: int | None = _rule(None, least=2, example="5000")
@@ -224,7 +224,7 @@ class Backproject(Section):
         Landmarks that vote on a pixel.
     """
 
-    neighbours: int = _rule(15, least=1, example="15")
+    neighbours: int = _rule(10, least=1, example="10")
 
 
 @dataclass(frozen=True)
