@@ -42,21 +42,18 @@ class Subspace:
 
     def add(self, basis: Vector, image: Vector) -> None:
         """Take in more directions. The operator is linear, so images are combined as the directions are."""
-        from scipy.linalg import qr, solve_triangular
-
-        for _ in range(2):  # twice is enough: Giraud, Langou, Rozložník and van den Eshof (2005), Numer. Math. 101, 87
-            lengths = np.linalg.norm(basis, axis=0)
-            new = lengths > _PARALLEL
-            basis, image = basis[:, new] / lengths[new], image[:, new] / lengths[new]
+        lengths = np.linalg.norm(basis, axis=0)
+        some = lengths > 0
+        basis, image = basis[:, some] / lengths[some], image[:, some] / lengths[some]
+        for least in (_PARALLEL, 0.5):  # twice is enough: Giraud, Langou et al. (2005), Numer. Math. 101, 87
             inside = self.basis.T @ basis
             basis, image = basis - self.basis @ inside, image - self.image @ inside
-        basis, triangle, order = qr(basis, mode="economic", pivoting=True, check_finite=False)
-        rank = int(np.sum(np.abs(np.diag(triangle)) > _PARALLEL))
-        image = solve_triangular(triangle[:rank, :rank], image[:, order[:rank]].T, trans="T", check_finite=False).T
+            combined = _orthonormalising(basis, least)
+            basis, image = basis @ combined, image @ combined
         cross = self.basis.T @ image
-        corner = basis[:, :rank].T @ image
+        corner = basis.T @ image
         self.small = np.block([[self.small, cross], [cross.T, (corner + corner.T) / 2]])
-        self.basis = np.hstack([self.basis, basis[:, :rank]])
+        self.basis = np.hstack([self.basis, basis])
         self.image = np.hstack([self.image, image])
 
     def ritz(self) -> tuple[Vector, Vector]:
@@ -194,12 +191,19 @@ class SubspaceSolver:
         residuals -= subspace.basis @ (subspace.basis.T @ residuals)
         if not residuals.size:
             return residuals
-        from scipy.linalg import qr
-
         last = max(values[min(self.most, len(values)) - 1], self.floor * values[0])
-        block, triangle, _ = qr(residuals, mode="economic", pivoting=True, check_finite=False)
-        rank = int(np.sum(np.abs(np.diag(triangle)) > max(1e-2 * self.tol * last, self.floor * values[0])))
-        return np.ascontiguousarray(block[:, :rank])
+        return residuals @ _orthonormalising(residuals, max(1e-2 * self.tol * last, self.floor * values[0]))
+
+
+def _orthonormalising(block: Vector, least: float) -> Vector:
+    """Combinations of columns that are orthonormal, without those that would come from lengths below the least one.
+
+    Products of matrices are all it takes, where a QR decomposition with pivots would take many times as long.
+    """
+    squares, mixing = np.linalg.eigh(block.T @ block)
+    some = squares[::-1] > least**2
+    combined: Vector = mixing[:, ::-1][:, some] / np.sqrt(squares[::-1][some])
+    return combined
 
 
 @dataclass(frozen=True)
