@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -144,10 +145,10 @@ class Work:
 
     def features(self) -> dict[str, Any]:
         """Read the scan once: write its features, and take the sums that the reduction starts from."""
-        chunks = self.grid.target_chunks(_pixels_in_chunk(self.cube))
+        chunks, shared = _target_chunks(self.grid, self.cube)
         compressor = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
         targets = self.store.targets(FEATURES, {"features": self.cube}, chunks, compressor)
-        visitors = (self.pca.first_visitor(self.cube), ZarrWriter(targets["features"]))
+        visitors = (self.pca.first_visitor(self.cube), ZarrWriter(targets["features"], shared=shared))
         self._first, _ = sweep(self.cube, *visitors, grid=self.grid, label="features")
         return {}
 
@@ -158,6 +159,11 @@ class Work:
             return self.cube
         return self.store.read(FEATURES)["features"].rename(self.cube.name).assign_attrs(self.cube.attrs)
 
+    def _grid_of(self, features: xr.DataArray) -> Grid:
+        """How to cut the features: as the scan was, unless their chunks had to be other than its blocks."""
+        _, shared = _target_chunks(self.grid, self.cube)
+        return plan_grid(features) if shared and self.materialise else self.grid
+
     def reduce(self) -> dict[str, Any]:
         """Fit the components; write every pixel's scores and what they leave of it in one sweep."""
         cube = self._features
@@ -166,11 +172,12 @@ class Work:
         self.pca.fit(cube, moments=self._first)
         self._first = None
         templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
-        chunks = self.grid.target_chunks(_pixels_in_chunk(templates["scores"]))
+        grid = self._grid_of(cube)
+        chunks, shared = _target_chunks(grid, templates["scores"])
         self.store.write(REDUCE, self.pca.variables())
         self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
         targets = self.store.targets(REDUCE, templates, chunks)
-        sweep(cube, ZarrWriter(targets, self.pca.project), grid=self.grid, label="scores")
+        sweep(cube, ZarrWriter(targets, self.pca.project, shared=shared), grid=grid, label="scores")
         return {"solver": self.pca.solver_, "explained": float(self.pca.explained_variance_ratio_.sum())}
 
     def embed(self) -> dict[str, Any]:
@@ -205,11 +212,11 @@ class Work:
         scores = self.store.read(REDUCE)["scores"]
         marks, answers = self._landmark_answers()
         grid = plan_grid(scores)
-        chunks = grid.target_chunks(_pixels_in_chunk(scores))
+        chunks, shared = _target_chunks(grid, scores)
         group = BINNED if self.binned else LABELS
         templates = {str(name): like for name, like in backproject(scores, marks, **answers).items()}
         targets = self.store.targets(group, templates, chunks)
-        sweep(scores, ZarrWriter(targets, Refolder(marks, **answers)), grid=grid, label="labels")
+        sweep(scores, ZarrWriter(targets, Refolder(marks, **answers), shared=shared), grid=grid, label="labels")
         if self.binned:
             self.store.write(LABELS, _evenly_chunked(to_full_grid(self.store.read(BINNED), self.full.coords)))
         return {}
@@ -239,8 +246,18 @@ class Work:
         return {"clusters": int(labels.max().compute()) + 1, "noise": float((labels < 0).mean().compute())}
 
 
-def _pixels_in_chunk(like: xr.DataArray) -> int:
-    return max(1, _CHUNK_BYTES // (n_features(like) * like.dtype.itemsize))
+def _target_chunks(grid: Grid, like: xr.DataArray) -> tuple[tuple[int, ...], bool]:
+    """Chunks of an array that blocks are written into, and whether blocks share them.
+
+    They do not, unless edges of blocks that no chunk size divides would make for countless tiny chunks, and the blocks
+    are written in this process, where they can wait for each other.
+    """
+    most = max(1, _CHUNK_BYTES // (n_features(like) * like.dtype.itemsize))
+    chunks = grid.target_chunks(most)
+    tiny = math.prod(chunks) < min(most, grid.block_pixels) // 8
+    if tiny and current_settings().client is None:
+        return grid.target_chunks(most, shared=True), True
+    return chunks, False
 
 
 def _evenly_chunked(answer: xr.Dataset) -> xr.Dataset:

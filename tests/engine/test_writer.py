@@ -47,6 +47,19 @@ def test_what_is_written_is_the_cube(data, cube: xr.DataArray, max_pixels: int):
     assert np.array_equal(index[:].ravel(), np.arange(n_pixels(cube)))
 
 
+@given(st.data(), cubes(), st.integers(1, 30))
+def test_blocks_that_share_chunks_wait_for_each_other(data, cube: xr.DataArray, max_pixels: int):
+    grid = data.draw(grids(cube))
+    copy = target_for(cube, grid.target_chunks(max_pixels, shared=True), signal_shape(cube), dtype=cube.dtype)
+    sweep(cube, ZarrWriter(copy, shared=True), grid=grid, workers=2)
+    assert np.array_equal(copy[:], cube.values, equal_nan=True)
+
+
+def test_a_writer_of_shared_chunks_stays_in_its_process():
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(ZarrWriter(target_for(CUBE, (3, 3), (2,), dtype="f8"), shared=True))
+
+
 CUBE = as_cube(np.arange(24.0).reshape(4, 3, 2), signal="energy")
 GRID = Grid(((0, 2, 4), (0, 3)), 2)
 

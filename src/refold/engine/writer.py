@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ class ZarrWriter:
     compute : callable, optional
         ``compute(block, where)`` gives an array, or a mapping of arrays for several targets, each of shape
         (*navigation of the block, ...). By default the block's own values.
+    shared : bool
+        Whether blocks may touch one chunk after all. They are then written one at a time, which several processes could
+        not agree on: such a writer does not travel.
 
     Examples
     --------
@@ -43,9 +48,17 @@ class ZarrWriter:
     True
     """
 
-    def __init__(self, targets: zarr.Array[Any] | Mapping[str, zarr.Array[Any]], compute: Compute = _as_it_is) -> None:
+    def __init__(
+        self,
+        targets: zarr.Array[Any] | Mapping[str, zarr.Array[Any]],
+        compute: Compute = _as_it_is,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.targets = dict(targets) if isinstance(targets, Mapping) else {"": targets}
         self.compute = compute
+        # A lock cannot be pickled, and a writer with one shall not be.
+        self._turn = Lock() if shared else None
 
     def start(self) -> None:
         """A writer keeps nothing."""
@@ -56,7 +69,7 @@ class ZarrWriter:
         if not isinstance(values, Mapping):
             values = {next(iter(self.targets)): values}
         for name, target in self.targets.items():
-            _check_target(name, target, where)
+            _check_target(name, target, where, shared=self._turn is not None)
             if name not in values:
                 raise ParameterError(f"no {name!r} among {sorted(values)}", "a value for every target", "mend compute")
             value = np.asarray(values[name])
@@ -67,7 +80,8 @@ class ZarrWriter:
                     "let compute return what the target holds for each pixel",
                 )
             try:
-                target[where.slices] = value
+                with self._turn or nullcontext():
+                    target[where.slices] = value
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise DiskFullError(
@@ -84,7 +98,7 @@ class ZarrWriter:
         """Everything is written."""
 
 
-def _check_target(name: str, target: zarr.Array[Any], where: Where) -> None:
+def _check_target(name: str, target: zarr.Array[Any], where: Where, *, shared: bool) -> None:
     """Two blocks that wrote to one chunk at once would lose what one of them wrote."""
     if target.shape[: len(where.grid)] != where.grid:
         raise ParameterError(
@@ -92,11 +106,13 @@ def _check_target(name: str, target: zarr.Array[Any], where: Where) -> None:
             f"navigation shape {where.grid}",
             "create the target for this cube",
         )
+    if shared:
+        return
     sizes = target.shards or target.chunks
     for part, size, chunk in zip(where.slices, where.grid, sizes, strict=False):
         if part.start % chunk or (part.stop % chunk and part.stop != size):
             raise ParameterError(
                 f"a block at {where.slices} for {name or 'a target'} with chunks {sizes}",
                 "chunks that no two blocks share",
-                "create the target with chunks=grid.target_chunks(…)",
+                "create the target with chunks=grid.target_chunks(…), or write with shared=True",
             )

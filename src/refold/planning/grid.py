@@ -71,13 +71,16 @@ class Grid:
         """Blocks of a partition; sizes differ by one at most."""
         return range(self.n_blocks * index // self.n_partitions, self.n_blocks * (index + 1) // self.n_partitions)
 
-    def target_chunks(self, max_pixels: int) -> tuple[int, ...]:
+    def target_chunks(self, max_pixels: int, *, shared: bool = False) -> tuple[int, ...]:
         """Chunk sizes of an array that blocks are written into, such that no two blocks touch one chunk.
 
         Parameters
         ----------
         max_pixels : int
             A chunk is made smaller, where that keeps it aligned, until it holds no more pixels than this.
+        shared : bool
+            Whether blocks may touch one chunk after all. Blocks whose edges have no common divisor, as after a crop of
+            the navigation dims, would else want chunks of single pixels.
 
         Returns
         -------
@@ -88,11 +91,15 @@ class Grid:
         --------
         >>> Grid(edges=((0, 32, 64, 70), (0, 64))).target_chunks(max_pixels=1024)
         (16, 64)
+        >>> uneven = Grid(edges=((0, 29, 61, 70), (0, 64)))
+        >>> uneven.target_chunks(max_pixels=4096), uneven.target_chunks(max_pixels=4096, shared=True)
+        ((1, 64), (32, 64))
         """
-        chunks = [math.gcd(*edge[1:-1]) or edge[-1] for edge in self.edges]
+        largest = [max(stop - start for start, stop in pairwise(edge)) for edge in self.edges]
+        chunks = largest if shared else [math.gcd(*edge[1:-1]) or edge[-1] for edge in self.edges]
         for dim, chunk in enumerate(chunks):
             room = max_pixels // (math.prod(chunks) // chunk)
-            free = self.counts[dim] == 1  # its chunks need not divide anything
+            free = shared or self.counts[dim] == 1  # its chunks need not divide anything
             sizes = range(1, chunk + 1) if free else [size for size in range(1, chunk + 1) if chunk % size == 0]
             chunks[dim] = max((size for size in sizes if size <= room), default=1)
         return tuple(chunks)
