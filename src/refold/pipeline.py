@@ -94,12 +94,8 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {
-            **vars(self),
-            "store": str(self.store),
-            "report": str(self.report) if self.report else None,
-            "ari": None,
-        }
+        named = {"store": str(self.store), "report": str(self.report) if self.report else None}
+        return {**vars(self), **named, "ari": None}
 
 
 def run(
@@ -158,17 +154,8 @@ def run(
     >>> result.labels.dims
     ('y', 'x')
     """
-    outcome = execute(
-        scan,
-        recipe,
-        store=store,
-        memory=memory,
-        workers=workers,
-        client=client,
-        progress=progress,
-        report=report,
-        **options,
-    )
+    resources: dict[str, Any] = {"memory": memory, "workers": workers, "client": client, "progress": progress}
+    outcome = execute(scan, recipe, store=store, report=report, **resources, **options)
     return open_run(outcome.store)
 
 

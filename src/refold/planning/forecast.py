@@ -9,9 +9,8 @@ from typing import Any
 from refold.errors import DiskFullError, MemoryBudgetError
 from refold.planning.budget import format_bytes
 
-# Resident memory of a run besides its data: the interpreter, NumPy, Numba's compiler, umap-learn, hdbscan, matplotlib
-# for the report. Measured on a scan of 32 x 32 pixels (Linux, Python 3.11): 430 MB after the stages, 448 MB after the
-# report; without UMAP 350 MB.
+# Resident memory of a run besides its data: interpreter, Numba's compiler, umap-learn, hdbscan, matplotlib. Measured on
+# 32 x 32 pixels (Linux, Python 3.11): 430 MB after the stages, 448 MB after the report; without UMAP 350 MB.
 BASE_MEMORY = 450_000_000
 # Of what sweeps held, the C library keeps about as much again in scraps between allocations, up to this.
 _MOST_SCRAPS = 200_000_000
