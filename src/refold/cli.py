@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,13 +54,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and
 
 def main() -> None:
     """Entry point: errors of ours end with status 2 and no traceback."""
-    try:
-        app(standalone_mode=True)
-    except RefoldError as error:
-        err.print(f"[bold red]{type(error).__name__}[/]", highlight=False)
-        for title, text in (("found", error.found), ("wanted", error.wanted), ("to mend it", error.remedy)):
-            err.print(f"  {title}: {text}", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        try:
+            app(standalone_mode=True)
+        except RefoldError as error:
+            err.print(f"[bold red]{type(error).__name__}[/]", highlight=False)
+            for title, text in (("found", error.found), ("wanted", error.wanted), ("to mend it", error.remedy)):
+                err.print(f"  {title}: {text}", highlight=False, markup=False, soft_wrap=True)
+            sys.exit(2)
+
+
+def _note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Say a warning in one line, without its place in the code."""
+    err.print(f"note: {message}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _recipe(scan: str | None, **options: Any) -> Recipe:

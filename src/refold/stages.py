@@ -178,7 +178,11 @@ class Work:
         self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
         targets = self.store.targets(REDUCE, templates, chunks)
         sweep(cube, ZarrWriter(targets, self.pca.project, shared=shared), grid=grid, label="scores")
-        return {"solver": self.pca.solver_, "explained": float(self.pca.explained_variance_ratio_.sum())}
+        return {
+            "solver": self.pca.solver_,
+            "explained": float(self.pca.explained_variance_ratio_.sum()),
+            "converged": int(self.pca.converged_.sum()),
+        }
 
     def embed(self) -> dict[str, Any]:
         """Choose landmarks and, unless told otherwise, find their latent coordinates."""
