@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec
 from refold.backprojection import Refolder, backproject, cluster_statistics, to_full_grid
 from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
-from refold.embed import UMAP, Landmarks
+from refold.embed import LATENT_GAP, UMAP, Landmarks
 from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
 from refold.engine.layout import states_alive
 from refold.engine.reading import CubeReader
@@ -202,7 +202,10 @@ class Work:
         """Cluster the landmarks."""
         marks = self.store.read(EMBED).load()
         rows = marks.get("landmark_embedding", marks["landmark_scores"])
-        model = HDBSCAN(**self.recipe.section("cluster")).fit(rows.values, weights=marks["landmark_weight"].values)
+        options = self.recipe.section("cluster")
+        if options["cluster_selection_epsilon"] is None:
+            options["cluster_selection_epsilon"] = LATENT_GAP if "landmark_embedding" in marks else 0.0
+        model = HDBSCAN(**options).fit(rows.values, weights=marks["landmark_weight"].values)
         found = {
             "landmark_label": ("landmark", model.labels_),
             "landmark_probability": ("landmark", model.probabilities_),

@@ -25,8 +25,9 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         Neighbours that a dense row has; the higher, the more rows are noise. None takes ``min_cluster_size``.
     cluster_selection_method : {"eom", "leaf"}
         Which clusters of the tree are kept: the most persistent, or the finest.
-    cluster_selection_epsilon : float
-        Clusters closer than this are not split.
+    cluster_selection_epsilon : float or None
+        Clusters closer than this are not split; None, like 0, splits whatever is dense. In UMAP's latent space
+        `refold.embed.LATENT_GAP` is a good choice, and what `refold.run` takes.
     max_cluster_size : int or None
         Clusters larger than this are split.
     allow_single_cluster : bool
@@ -73,7 +74,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         *,
         min_samples: int | None = 10,
         cluster_selection_method: str = "eom",
-        cluster_selection_epsilon: float = 0.0,
+        cluster_selection_epsilon: float | None = None,
         max_cluster_size: int | None = None,
         allow_single_cluster: bool = False,
         backend: Backend | None = None,
@@ -129,10 +130,9 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
             raise ParameterError(
                 f"cluster_selection_method={self.cluster_selection_method!r}", "'eom' or 'leaf'", "name one of these"
             )
-        if self.cluster_selection_epsilon < 0:
-            raise ParameterError(
-                f"cluster_selection_epsilon={self.cluster_selection_epsilon}", "0 or more", "0 turns it off"
-            )
+        epsilon = float(self.cluster_selection_epsilon or 0.0)
+        if epsilon < 0:
+            raise ParameterError(f"cluster_selection_epsilon={epsilon}", "0 or more", "0 turns it off")
         if n_rows < self.min_cluster_size:
             raise ParameterError(
                 f"n_samples={n_rows}, fewer than one cluster of min_cluster_size={self.min_cluster_size}",
@@ -144,7 +144,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
             "min_cluster_size": self.min_cluster_size,
             "min_samples": min(min_samples, n_rows - 1),
             "cluster_selection_method": self.cluster_selection_method,
-            "cluster_selection_epsilon": float(self.cluster_selection_epsilon),
+            "cluster_selection_epsilon": epsilon,
             "max_cluster_size": self.max_cluster_size or 0,
             "allow_single_cluster": self.allow_single_cluster,
         }

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from refold.embed.landmarks import Landmarks
-from refold.embed.umap import UMAP
+from refold.embed.umap import LATENT_GAP, UMAP
 
-__all__ = ["UMAP", "Landmarks"]
+__all__ = ["LATENT_GAP", "UMAP", "Landmarks"]

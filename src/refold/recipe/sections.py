@@ -197,8 +197,9 @@ class Cluster(Section):
         Neighbours that a dense landmark has; the higher, the more are noise.
     cluster_selection_method : {"eom", "leaf"}
         The most persistent clusters of the tree, or the finest.
-    cluster_selection_epsilon : float
-        Clusters closer than this are not split.
+    cluster_selection_epsilon : float, optional
+        Clusters closer than this are not split. By default 0.3 in the latent space of UMAP, whose scale is always the
+        same, and 0 in any other.
     max_cluster_size : int, optional
         Clusters larger than this are split.
     allow_single_cluster : bool
@@ -209,7 +210,7 @@ class Cluster(Section):
     min_cluster_size: int = _rule(25, least=2, example="25")
     min_samples: int = _rule(10, least=1, example="10")
     cluster_selection_method: Literal["eom", "leaf"] = "eom"
-    cluster_selection_epsilon: float = _rule(0.0, least=0, example="0.0")
+    cluster_selection_epsilon: float | None = _rule(None, least=0, example="0.3")
     max_cluster_size: int | None = _rule(None, least=2, example="5000")
     allow_single_cluster: bool = False
 
