@@ -14,8 +14,8 @@ from sklearn.utils.validation import validate_data
 from refold.backends import Backend, choose
 from refold.errors import ParameterError
 
-# UMAP lays neighbours out at distances that its curve sets, whatever the data's units: a landmark's tenth neighbour is at
-# 0.05 to 0.1 with `min_dist=0`, and what is less than this apart is one piece. See docs/design/clustering.md.
+# UMAP lays neighbours out at distances that its curve sets, whatever the data's units: with `min_dist=0` a landmark's
+# tenth neighbour is 0.05 to 0.1 away, and what is less than this apart is one piece. See docs/design/clustering.md.
 LATENT_GAP = 0.3
 
 _START_EXTENT = 10.0  # umap-learn scales its own starts to this, and adds noise of 1e-4
