@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from refold.engine import Moments, MomentsResult, sweep
 from refold.errors import ParameterError
@@ -222,6 +223,9 @@ class Problem:
         center, share = self.options.center, self.options.share
         return leading_of_sketch(sketch, self.factors, self.total, most, share, center=center)
 
+    # One thread between the sweeps: the matrices are thin, and threads of BLAS that wait for each other were seen to
+    # take eight times as long where another process was busy. Sweeps set a limit of their own.
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # ships no types
     def _by_subspace(self, width: int, most: int) -> Leading:
         features = len(self.first.moments.mean)
         solver = SubspaceSolver(
