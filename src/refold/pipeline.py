@@ -277,14 +277,14 @@ def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
 
 def _totals(records: Mapping[str, StageRecord]) -> dict[str, Any]:
     """What some stages cost together."""
-    names = ("sweeps", "chunks_read", "bytes_read", "seconds")
+    names = ("sweeps", "tasks", "chunks_read", "bytes_read", "bytes_written", "seconds")
     return {name: sum(getattr(record, name) for record in records.values()) for name in names}
 
 
 def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
     """Do one stage, and say what it cost."""
     tally = current_settings().progress.tally
-    sweeps, chunks, began = tally.sweeps, tally.chunks_read, time.perf_counter()
+    sweeps, tasks, chunks, began = tally.sweeps, tally.tasks, tally.chunks_read, time.perf_counter()
     notes = getattr(work, stage.name)()
     release_memory()
     read = tally.chunks_read - chunks if work.reads_scan(stage.name) else 0
@@ -292,8 +292,10 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
         fingerprint=fingerprint,
         seconds=time.perf_counter() - began,
         sweeps=tally.sweeps - sweeps,
+        tasks=tally.tasks - tasks,
         chunks_read=read,
         bytes_read=work.raw.nbytes * read // work.raw_chunks if work.raw_chunks else 0,
+        bytes_written=work.store.size_of([*stage.groups, *([stage.answer] if stage.answer else [])]),
         peak_memory=peak_memory(),
         notes=notes,
     )

@@ -20,11 +20,11 @@ from refold.report.words import count, duration, percent, plural, size
 __all__ = ["ClusterRow", "Facts", "ForecastRow", "StageRow"]
 
 _SPEAKING = {
-    "sweeps": ("Sweeps over the scan", count),
+    "sweeps": ("Sweeps", count),
     "tasks": ("Tasks", count),
     "chunks_read": ("Chunks read", count),
     "bytes_read": ("Bytes read", size),
-    "bytes_written": ("Bytes written", size),
+    "bytes_written": ("Bytes before compression", size),
     "peak_memory": ("Peak memory", size),
     "seconds": ("Time", duration),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,8 +36,12 @@ class StageRecord:
         What it answers.
     seconds : float
         How long it took.
-    sweeps, chunks_read, bytes_read : int
+    sweeps, tasks : int
+        Traversals of the scan or of what earlier stages wrote, and their partitions and merges.
+    chunks_read, bytes_read : int
         What it read of the scan.
+    bytes_written : int
+        Before compression.
     peak_memory : int
         Highest resident memory of the process at its end, in bytes.
     notes : dict
@@ -49,8 +53,10 @@ class StageRecord:
     fingerprint: str
     seconds: float = 0.0
     sweeps: int = 0
+    tasks: int = 0
     chunks_read: int = 0
     bytes_read: int = 0
+    bytes_written: int = 0
     peak_memory: int = 0
     notes: Mapping[str, Any] | None = None
     holds: Sequence[str] = ()
@@ -268,6 +274,10 @@ class RunStore:
         """Open the results of a stage lazily, its own chunks as Dask chunks; of the root what is finished."""
         dataset: xr.Dataset = xr.open_zarr(self.path / group, consolidated=not group, chunks={})
         return dataset
+
+    def size_of(self, groups: Iterable[str]) -> int:
+        """Bytes of what groups hold, before compression; a group that is not there has none."""
+        return sum(self.read(group).nbytes for group in groups if (self.path / group / _METADATA).exists())
 
     def array(self, group: str, name: str) -> zarr.Array[Any]:
         """Open one array of a stage, to be read by the block."""
