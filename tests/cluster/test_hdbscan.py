@@ -100,6 +100,11 @@ def test_options_that_cannot_be(options, latent):
         HDBSCAN(**options).fit(latent[0])
 
 
+@pytest.mark.parametrize(("rows", "size"), [(5, 5), (40, 5), (100, 12), (200, 25), (5000, 25)])
+def test_a_cluster_of_a_small_scan_may_be_small(rows: int, size: int):
+    assert HDBSCAN()._parameters(rows)["min_cluster_size"] == size
+
+
 def test_fewer_rows_than_a_cluster_needs():
     with pytest.raises(ParameterError, match="min_cluster_size=25") as caught:
         HDBSCAN(25).fit(np.zeros((7, 2)))

@@ -19,8 +19,8 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
 
     Parameters
     ----------
-    min_cluster_size : int
-        Fewest rows that are a cluster.
+    min_cluster_size : int or None
+        Fewest rows that are a cluster. None takes 25, or an eighth of the rows where that is less, but 5 at least.
     min_samples : int or None
         Neighbours that a dense row has; the higher, the more rows are noise. None takes ``min_cluster_size``.
     cluster_selection_method : {"eom", "leaf"}
@@ -70,7 +70,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
 
     def __init__(
         self,
-        min_cluster_size: int = 25,
+        min_cluster_size: int | None = None,
         *,
         min_samples: int | None = 10,
         cluster_selection_method: str = "eom",
@@ -133,15 +133,16 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         epsilon = float(self.cluster_selection_epsilon or 0.0)
         if epsilon < 0:
             raise ParameterError(f"cluster_selection_epsilon={epsilon}", "0 or more", "0 turns it off")
-        if n_rows < self.min_cluster_size:
+        size = max(5, min(25, n_rows // 8)) if self.min_cluster_size is None else self.min_cluster_size
+        if n_rows < size:
             raise ParameterError(
-                f"n_samples={n_rows}, fewer than one cluster of min_cluster_size={self.min_cluster_size}",
+                f"n_samples={n_rows}, fewer than one cluster of min_cluster_size={size}",
                 "more rows than a cluster needs",
                 "lower min_cluster_size, or give more landmarks",
             )
-        min_samples = self.min_cluster_size if self.min_samples is None else self.min_samples
+        min_samples = size if self.min_samples is None else self.min_samples
         return {
-            "min_cluster_size": self.min_cluster_size,
+            "min_cluster_size": size,
             "min_samples": min(min_samples, n_rows - 1),
             "cluster_selection_method": self.cluster_selection_method,
             "cluster_selection_epsilon": epsilon,

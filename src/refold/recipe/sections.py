@@ -191,8 +191,8 @@ class Cluster(Section):
     ----------
     method : {"hdbscan"}
         What finds the clusters.
-    min_cluster_size : int
-        Fewest landmarks that are a cluster.
+    min_cluster_size : int, optional
+        Fewest landmarks that are a cluster. By default 25, or an eighth of the landmarks where that is less.
     min_samples : int
         Neighbours that a dense landmark has; the higher, the more are noise.
     cluster_selection_method : {"eom", "leaf"}
@@ -207,7 +207,7 @@ class Cluster(Section):
     """
 
     method: Literal["hdbscan"] = "hdbscan"
-    min_cluster_size: int = _rule(25, least=2, example="25")
+    min_cluster_size: int | None = _rule(None, least=2, example="25")
     min_samples: int = _rule(10, least=1, example="10")
     cluster_selection_method: Literal["eom", "leaf"] = "eom"
     cluster_selection_epsilon: float | None = _rule(None, least=0, example="0.3")

@@ -118,7 +118,7 @@ class Image:
         if state.shift is None:
             state.shift = _mean(rows, weights).astype(rows.dtype).astype(np.float64)
         if state.far is None:
-            state.far = _is_far(rows[:_TILE], weights, state.shift)
+            state.far = _is_far(rows[:_TILE], None if weights is None else weights[:_TILE], state.shift)
         for start in range(0, len(rows), _TILE):
             part = rows[start : start + _TILE]
             factors = None if weights is None else weights[start : start + _TILE]
