@@ -86,9 +86,13 @@ class Work:
 
     @property
     def materialise(self) -> bool:
-        """Whether the prepared features are written: by default where they are anything else than the scan itself."""
+        """Whether the prepared features are written.
+
+        By default they are where they are anything else than the scan itself, and where the scan lies in a vendor's
+        file, which every sweep would have to decode again, often from its beginning.
+        """
         asked = self.recipe.resources.features
-        return asked if asked is not None else self.cube is not self.raw
+        return asked if asked is not None else self.cube is not self.raw or "reader" in self.raw.attrs
 
     @property
     def binned(self) -> bool:
