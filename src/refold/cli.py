@@ -273,7 +273,7 @@ def _tell(outcome: dict[str, Any]) -> None:
         f"{outcome['chunks_read']} chunks read, peak memory {format_bytes(outcome['peak_memory'])}"
     )
     if not outcome["clusters"]:
-        err.print("note: no cluster was found; lower --min-cluster-size, or reduce to fewer --components", soft_wrap=True)
+        err.print("note: no cluster was found; lower --min-cluster-size, or take fewer --components", soft_wrap=True)
     if outcome["ari"] is not None:
         out.print(f"adjusted Rand index against the truth: {outcome['ari']:.4f}")
     out.print(f"run     {outcome['store']}", soft_wrap=True)
