@@ -74,7 +74,7 @@ def test_rooms_do_not_come_in_by_the_front_door():
 def test_pins_name_no_address():
     """The pins come from any mirror: what holds them is the hash."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    assert not re.search(r"https?:|file:|--(extra-)?index-url|--find-links| @ ", text)
+    assert not re.search(r"https?:|file:|--(extra-)?inde[x]|--find-links| @ ", text)
     pins = re.findall(r"^[a-zA-Z0-9][\w.-]*==\S+", text, flags=re.MULTILINE)
     assert len(pins) > 50
     assert text.count("--hash=sha256:") >= len(pins)
@@ -106,7 +106,7 @@ def test_no_file_names_a_machine(folder: str):
     for file in (ROOT / folder).rglob("*"):
         if file.suffix in {".py", ".md", ".toml", ".txt", ".svg", ".yaml", ""} and file.is_file():
             text = file.read_text(encoding="utf-8", errors="ignore")
-            found += [f"{file.name}: {hit}" for hit in re.findall(r"/(?:home|root|opt)/\w+|files\.pythonhosted", text)]
+            found += [f"{file.name}: {hit}" for hit in re.findall(r"/(?:home|root|opt)/\w+|pythonhoste[d]", text)]
     assert [hit for hit in found if "test_project" not in hit] == []
 
 
