@@ -119,8 +119,8 @@ def run(
     recipe : Recipe, optional
         What to do. By default a recipe of defaults.
     store : path-like, optional
-        Where the run is kept; by default beside nothing, in the working directory, under the scan's name. A run of the
-        same scan that is there already goes on where it stopped: stages whose options did not change are reused.
+        Where the run is kept; by default in the working directory, under the scan's name. A run of the same scan that
+        is there already goes on where it stopped: stages whose options did not change are reused.
     memory : int or str, optional
         Bytes for data, or a size such as ``"2GB"``; by default a quarter of what is free.
     workers : int, optional
