@@ -246,7 +246,7 @@ class RunStore:
         names = {name: conform(name, like) if name in VARIABLES else like for name, like in templates.items()}
         empty, encoding = {}, {}
         for name, like in names.items():
-            sizes = chunks + like.shape[len(chunks) :]
+            sizes = chunks + tuple(max(1, size) for size in like.shape[len(chunks) :])  # there may be no cluster
             fill = VARIABLES[name].fill if name in VARIABLES else 0
             lazy = da.full(like.shape, fill, dtype=like.dtype, chunks=sizes)
             empty[name] = xr.DataArray(lazy, dims=like.dims, coords=like.coords, attrs=like.attrs)
