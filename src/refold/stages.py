@@ -84,15 +84,18 @@ class Work:
 
     # --- what the plan needs to know ----------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def materialise(self) -> bool:
         """Whether the prepared features are written.
 
-        By default they are where they are anything else than the scan itself, and where the scan lies in a vendor's
-        file, which every sweep would have to decode again, often from its beginning.
+        By default they are where they are anything else than the scan itself; where the scan lies in a vendor's file,
+        which every sweep would have to decode again, often from its beginning; and where the solver makes as many
+        sweeps as the data ask for, so that how often the scan is read is known beforehand: once.
         """
         asked = self.recipe.resources.features
-        return asked if asked is not None else self.cube is not self.raw or "reader" in self.raw.attrs
+        if asked is not None:
+            return asked
+        return self.cube is not self.raw or "reader" in self.raw.attrs or self.pca.choose(self.cube).name == "subspace"
 
     @property
     def binned(self) -> bool:

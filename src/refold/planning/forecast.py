@@ -216,7 +216,7 @@ class Forecast:
             raise DiskFullError(
                 f"{format_bytes(free_disk)} free on the disk of the run",
                 f"{format_bytes(self.bytes_written)}, which the run writes before compression",
-                "free some, choose another place, or rebin more",
+                "free some, choose another place, rebin more, or leave the features unwritten with --no-features",
             )
 
 

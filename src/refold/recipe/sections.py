@@ -240,7 +240,7 @@ class Resources(Section):
         Threads or processes; one for each core by default.
     features : bool, optional
         Whether the prepared scan is written, to be read by the sweeps that follow instead of the raw one; by default
-        where it is prepared at all, and where it would be decoded from a vendor's file again and again.
+        where it is prepared at all, or lies in a vendor's file, or its components take many sweeps to find.
     """
 
     memory: int | str | None = _rule(None, example='"2GB"')
