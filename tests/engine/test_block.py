@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refold.engine import Block, Where
-from refold.engine.block import Scratch, row_dtype
+from refold.engine.block import row_dtype
 from refold.errors import ParameterError
 from tests.strategies import DTYPES, shapes, values
 
@@ -37,10 +37,8 @@ def test_a_map_of_another_shape_is_refused():
 def test_rows_are_the_values_as_floats(data, dtype: str):
     shape = data.draw(shapes(4, max_side=4))
     array = np.ascontiguousarray(data.draw(values(shape, "uint8")).astype(dtype))
-    scratch = Scratch()
-    scratch.get("rows", (100,), "f8")[:] = 7  # what an earlier block left
     for given_array in (array, array.transpose(1, 0, 3, 2)):
-        block = Block(given_array, 2, scratch)
+        block = Block(given_array, 2)
         wanted = given_array.reshape(given_array.shape[0] * given_array.shape[1], -1)
         assert block.rows.dtype == row_dtype(dtype)
         assert np.array_equal(block.rows, wanted.astype(block.rows.dtype))
@@ -70,11 +68,3 @@ def test_valid_pixels_are_finite_throughout(data, dtype: str):
 def test_a_sum_that_overflows_does_not_make_a_pixel_invalid():
     rows = np.array([[3e38, 3e38], [np.inf, -np.inf], [1.0, 2.0]], "f4")
     assert Block(rows, 1).valid.tolist() == [True, False, True]
-
-
-def test_scratch_grows_and_is_reused():
-    scratch = Scratch()
-    first = scratch.get("a", (4,), "f4")
-    assert np.shares_memory(first, scratch.get("a", (2, 2), "i4"))
-    assert not np.shares_memory(first, scratch.get("b", (4,), "f4"))
-    assert scratch.get("a", (100,), "f8").shape == (100,)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refold.engine import buffers
 from refold.errors import ParameterError
 
 Array = npt.NDArray[Any]
@@ -87,19 +88,15 @@ class Block:
     Parameters
     ----------
     data : numpy.ndarray
-        Shape (*navigation, *signal), in the cube's own dtype. Valid during the visit only: the next block may use the
-        same memory.
+        Shape (*navigation, *signal), in the cube's own dtype.
     n_navigation : int
         How many of the dims are navigation dims.
-    scratch : Scratch, optional
-        Where to keep converted rows, so that a fresh buffer is not paid for with page faults at every block.
     """
 
-    def __init__(self, data: Array, n_navigation: int, scratch: Scratch | None = None) -> None:
+    def __init__(self, data: Array, n_navigation: int) -> None:
         self.data = data.view()
         self.data.flags.writeable = False  # it may be the user's own array
         self.n_navigation = n_navigation
-        self._scratch = scratch if scratch is not None else Scratch()
 
     @property
     def n_pixels(self) -> int:
@@ -113,7 +110,7 @@ class Block:
         dtype = row_dtype(self.data.dtype)
         if self.data.dtype == dtype and self.data.flags.c_contiguous:
             return self.data.reshape(shape)
-        rows = self._scratch.get("rows", self.data.shape, dtype)
+        rows = buffers.empty(self.data.shape, dtype)
         np.copyto(rows, self.data, casting="unsafe")
         rows.flags.writeable = False
         return rows.reshape(shape)
@@ -142,22 +139,6 @@ class Block:
     def valid_rows(self) -> Array:
         """The rows of valid pixels; all rows, without a copy, where all are valid."""
         return self.rows if self.valid.all() else self.rows[self.valid]
-
-
-class Scratch:
-    """Buffers that one thread keeps from block to block, by name."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, Array] = {}
-
-    def get(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Hand out a buffer of this shape; its contents are whatever was left there."""
-        dtype = np.dtype(dtype)
-        needed = math.prod(shape) * dtype.itemsize
-        if name not in self._buffers or self._buffers[name].nbytes < needed:
-            self._buffers.pop(name, None)  # before the larger one is made
-            self._buffers[name] = np.empty(needed, dtype=np.uint8)
-        return self._buffers[name][:needed].view(dtype).reshape(shape)
 
 
 def row_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

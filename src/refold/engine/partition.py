@@ -9,7 +9,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from refold.engine.block import Scratch
+from refold.engine.buffers import Lender, lending
 from refold.engine.reading import BlockReader
 from refold.engine.settings import n_cores
 from refold.engine.visitor import AnyVisitor
@@ -18,13 +18,14 @@ States = list[Any]
 Told = Callable[[int, int, int], None]
 
 
-def walk(reader: BlockReader, blocks: range, visitors: Sequence[AnyVisitor], scratch: Scratch, told: Told) -> States:
+def walk(reader: BlockReader, blocks: range, visitors: Sequence[AnyVisitor], lender: Lender, told: Told) -> States:
     """Walk a partition: read each block, show it to all visitors, let go of it, and tell of it."""
     states = [visitor.start() for visitor in visitors]
     for index in blocks:
-        block, where, reads = reader(index, scratch)
-        for visitor, state in zip(visitors, states, strict=True):
-            visitor.visit(state, block, where)
+        with lending(lender):
+            block, where, reads = reader(index)
+            for visitor, state in zip(visitors, states, strict=True):
+                visitor.visit(state, block, where)
         n_bytes = block.data.nbytes
         del block  # not beside the next one
         told(1, n_bytes, reads)

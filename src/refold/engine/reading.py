@@ -19,7 +19,8 @@ import xarray as xr
 from dask._task_spec import DataNode, Task, convert_legacy_graph
 from dask.base import optimize
 
-from refold.engine.block import Block, Scratch, Where
+from refold.engine import buffers
+from refold.engine.block import Block, Where
 from refold.planning import Grid
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,7 @@ Pieces = dict[int, list[tuple[Hashable, tuple[slice, ...]]]]
 class BlockReader(Protocol):
     """Reads the blocks of one partition; it is picklable, and holds no more of the scan than it needs."""
 
-    def __call__(self, index: int, scratch: Scratch) -> tuple[Block, Where, int]:
+    def __call__(self, index: int) -> tuple[Block, Where, int]:
         """Read a block; the last value is the number of chunks that were read for it."""
         ...
 
@@ -53,12 +54,12 @@ class ArrayReader:
         self.grid = grid
         self.first = first
 
-    def __call__(self, index: int, scratch: Scratch) -> tuple[Block, Where, int]:
+    def __call__(self, index: int) -> tuple[Block, Where, int]:
         """Hand out a view of the block."""
         (start, stop), *rest = self.grid.block(index)
         here = (slice(start - self.first, stop - self.first), *(slice(*bounds) for bounds in rest))
         where = Where((slice(start, stop), *here[1:]), self.grid.shape)
-        return Block(self.values[here], len(here), scratch), where, 0
+        return Block(self.values[here], len(here)), where, 0
 
 
 class GraphReader:
@@ -92,7 +93,7 @@ class GraphReader:
         self.signal_shape = signal_shape
         self.dtype = dtype
 
-    def __call__(self, index: int, scratch: Scratch) -> tuple[Block, Where, int]:
+    def __call__(self, index: int) -> tuple[Block, Where, int]:
         """Compute the chunks of a block one after the other, and put each into its place."""
         bounds = self.grid.block(index)
         where = Where(tuple(slice(*pair) for pair in bounds), self.grid.shape)
@@ -107,14 +108,14 @@ class GraphReader:
                 whole = chunk  # the block is one chunk: no copy
                 return
             if whole is None:
-                whole = scratch.get("block", shape, self.dtype)
+                whole = buffers.empty(shape, self.dtype)
             target, source = _overlap(keys[position][1], bounds)
             whole[target] = chunk[source]
 
         leaves = run_graph(self.graph, [key for key, _ in keys], place)
         if whole is None:
             raise AssertionError("a block without chunks")  # the grid covers the cube, so this cannot be
-        return Block(whole, len(bounds), scratch), where, leaves
+        return Block(whole, len(bounds)), where, leaves
 
 
 def _overlap(

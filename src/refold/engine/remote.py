@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from refold.engine.block import Scratch
+from refold.engine.buffers import Lender
 from refold.engine.partition import States, blas_threads, merge, merge_tree, walk
 from refold.engine.reading import BlockReader, CubeReader
 from refold.engine.settings import Settings
@@ -55,7 +55,7 @@ def _walk(reader: BlockReader, blocks: range, visitors: Sequence[AnyVisitor], n_
         reads += block_reads
 
     with blas_threads(n_partitions):
-        return walk(reader, blocks, visitors, Scratch(), told), reads
+        return walk(reader, blocks, visitors, Lender(), told), reads
 
 
 def _merge(visitors: Sequence[AnyVisitor], one: Counted, other: Counted) -> Counted:

@@ -18,7 +18,7 @@ from typing import Any
 import xarray as xr
 
 from refold.cube import check_cube
-from refold.engine.block import Scratch
+from refold.engine.buffers import Lender
 from refold.engine.layout import plan_grid
 from refold.engine.partition import States, blas_threads, merge, merge_tree, walk
 from refold.engine.progress import Progress
@@ -105,9 +105,9 @@ def _in_threads(reader: CubeReader, visitors: Sequence[AnyVisitor], setup: Setti
         halt.check()
 
     def partition(index: int) -> States:
-        local.scratch = getattr(local, "scratch", None) or Scratch()
+        local.lender = getattr(local, "lender", None) or Lender()
         with halt.on_error():
-            return walk(reader.partition(index), grid.partition(index), visitors, local.scratch, told)
+            return walk(reader.partition(index), grid.partition(index), visitors, local.lender, told)
 
     def results(pool: ThreadPoolExecutor) -> Iterator[States]:
         # No further ahead than this: a state that waits for its turn in the merge is memory.
