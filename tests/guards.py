@@ -30,6 +30,8 @@ import zarr
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from refold.source import fetching
+
 METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 
 
@@ -131,6 +133,13 @@ def count_reads() -> Iterator[Reads]:
     with ExitStack() as patches:
         for kind in (LocalStore, FsspecStore):
             patches.enter_context(mock.patch.multiple(kind, **_counting_methods(kind, reads)))
+        read_file = fetching.read_file
+
+        def counting_read(path: Path, start: int = 0, stop: int | None = None) -> Any:
+            reads.count(str(path), (start, stop) if start or stop is not None else None)
+            return read_file(path, start, stop)
+
+        patches.enter_context(mock.patch.object(fetching, "read_file", counting_read))
         yield reads
 
 

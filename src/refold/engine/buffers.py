@@ -1,8 +1,8 @@
 """Buffers that a thread lends to the tasks of its blocks, and has back once nothing looks at them any more.
 
-A fresh array of some megabytes is given to the process page by page, each of them zeroed by the kernel first: on the way
-of a block that costs more than decoding it. So what a block needs (a file's bytes, a decoded chunk, its rebinned form,
-its rows as floats) is borrowed, and the same few pages serve all blocks of a thread.
+A fresh array of some megabytes is given to the process page by page, each of them zeroed by the kernel first, and that
+costs more than decoding a chunk into it. So what a block needs (a file's bytes, a decoded chunk, its rebinned form, its
+rows as floats) is borrowed, and the same few pages serve all blocks of a thread.
 
 Nobody has to give anything back. A buffer is handed out as an ordinary array; it is free again when the last view of it
 is gone, so a visitor that keeps a block keeps a whole one.

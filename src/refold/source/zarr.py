@@ -16,6 +16,7 @@ from zarr.storage import LocalStore
 
 from refold.errors import UnknownFormatError
 from refold.source.axes import Axis, named_axes, plain_axes
+from refold.source.chunks import ChunkReader
 from refold.source.experiments import axes_and_attrs, experiments, is_experiments
 from refold.source.lazy import lazy_array
 from refold.source.metadata import json_safe
@@ -28,7 +29,7 @@ _NOT_KEPT = frozenset({_DIMS_V2, "coordinates", "grid_mapping", *_PACKING})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ZarrRegion:
-    """Reads regions of a Zarr array.
+    """Reads regions of a Zarr array by zarr-python, where `ChunkReader` does not know its codecs.
 
     The array itself is only a description (where its store is, and its metadata), so it is what travels with a task:
     nothing has to be opened again in the worker, and no metadata fetched.
@@ -42,13 +43,11 @@ class ZarrRegion:
 
     @classmethod
     def of(cls, array: zarr.Array[Any]) -> ZarrRegion:
-        """Make the reader of an array, without its attributes, which can be large."""
-        metadata = dataclasses.replace(array.metadata, attributes={})
-        if array.shards is not None:
-            whole = tuple(-(-size // step) * step for size, step in zip(array.shape, array.shards, strict=True))
-            metadata = dataclasses.replace(metadata, shape=whole)
-        bare = zarr.Array(dataclasses.replace(array.async_array, metadata=metadata))
-        return cls(bare, array.shards)
+        """Make the reader of an array."""
+        if array.shards is None:
+            return cls(_bare(array))
+        whole = tuple(-(-size // step) * step for size, step in zip(array.shape, array.shards, strict=True))
+        return cls(_bare(array, shape=whole), array.shards)
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the values of a region; each chunk or shard in it is fetched once."""
@@ -58,6 +57,12 @@ class ZarrRegion:
             slice(part.start, -(-part.stop // step) * step) for part, step in zip(region, self.shards, strict=True)
         )
         return np.asarray(self.array[whole])[tuple(slice(part.stop - part.start) for part in region)]
+
+
+def _bare(array: zarr.Array[Any], **changed: Any) -> zarr.Array[Any]:
+    """The array without its attributes, which can be large: it travels with every task."""
+    metadata = dataclasses.replace(array.metadata, attributes={}, **changed)
+    return zarr.Array(dataclasses.replace(array.async_array, metadata=metadata))
 
 
 def zarr_signals(source: Any, where: str) -> list[Signal]:
@@ -174,7 +179,7 @@ def _signal(array: zarr.Array[Any], name: str, axes: tuple[Axis, ...], attrs: di
     chunks = tuple(
         min(step, max(1, size)) for step, size in zip(array.shards or array.chunks, array.shape, strict=True)
     )
-    reader, token = ZarrRegion.of(array), _token(array)
+    reader, token = ChunkReader.of(_bare(array)) or ZarrRegion.of(array), _token(array)
     packing = {key: value for key, value in _packed_attrs(array).items() if key in _PACKING}
 
     def lazy(blocks: tuple[int, ...]) -> da.Array:
