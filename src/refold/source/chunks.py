@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -49,11 +50,8 @@ class ShardIndex:
         return 16 * math.prod(self.counts) + 4 * self.checked
 
     def find(self, shard: Bytes) -> NDArray[np.uint64]:
-        """Read the index of a whole shard."""
-        return self.parse(shard[-self.nbytes :] if self.at_end else shard[: self.nbytes])
-
-    def parse(self, stored: Bytes) -> NDArray[np.uint64]:
-        """Read an index: offset and length of each chunk, the last dim of the result being these two."""
+        """Read the index of a shard: offset and length of each chunk, the last dim of the result being these two."""
+        stored = shard[-self.nbytes :] if self.at_end else shard[: self.nbytes]
         body = Crc32c().strip(stored) if self.checked else stored
         return np.frombuffer(body.tobytes(), "<u8").reshape(*self.counts, 2)
 
@@ -180,14 +178,15 @@ class ChunkReader:
             stored = self._object(position, -size) if self.index.at_end else self._object(position, 0, size)
             while len(self._indices) >= _INDICES_KEPT:
                 self._indices.pop(next(iter(self._indices)), None)
-            self._indices[position] = None if stored is None else self.index.parse(stored)
+            self._indices[position] = self._parsed(position, stored)
         return self._indices[position]
 
-    def _parsed(self, position: Position, shard: Bytes | None) -> NDArray[np.uint64] | None:
-        if shard is None or self.index is None:
+    def _parsed(self, position: Position, stored: Bytes | None) -> NDArray[np.uint64] | None:
+        """Read an index out of the bytes of a shard, all of them or those of the index alone."""
+        if stored is None or self.index is None:
             return None
         try:
-            return self.index.find(shard)
+            return self.index.find(stored)
         except ValueError as error:
             raise self._broken(position, error) from error
 
@@ -204,7 +203,13 @@ class ChunkReader:
     def _decoded(self, position: Position, stored: Bytes, into: NDArray[Any] | None = None) -> NDArray[Any]:
         try:
             return self.decoder.decode(stored, into)
-        except (ValueError, RuntimeError, OSError, EOFError) as error:  # what codecs raise at bytes that are none
+        except (
+            ValueError,
+            RuntimeError,
+            OSError,
+            EOFError,
+            zlib.error,
+        ) as error:  # what codecs raise at bytes that are none
             raise self._broken(position, error) from error
 
     def _broken(self, position: Position, error: BaseException) -> SourceError:

@@ -7,7 +7,6 @@ left to zarr-python: `Decoder.of` then answers None.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ from refold.engine import buffers
 Bytes = NDArray[np.uint8]
 
 _BY_ID = {"blosc", "zstd", "lz4", "gzip", "zlib"}  # as numcodecs and Zarr v2 name them
-_SIZED = {"blosc": (4, "<I"), "lz4": (0, "<I")}  # where in their bytes the decoded size stands
 _CRC_BYTES = 4
 
 
@@ -142,7 +140,8 @@ class Decoder:
             if isinstance(codec, Crc32c):
                 stored = codec.strip(stored)
                 continue
-            done = place == len(self.codecs) - 1 and _announced(codec, stored) == target.nbytes
+            announced = _announced(codec, stored)
+            done = place == len(self.codecs) - 1 and announced == target.nbytes
             decoded = codec.decode(stored, out=target) if done else codec.decode(stored)
             stored = np.frombuffer(decoded, np.uint8)
         if not done:
@@ -157,11 +156,14 @@ def _announced(codec: Codec, stored: Bytes) -> int | None:
     """How many bytes will come of decoding, as far as the stored ones say: only then can a buffer be handed to it."""
     if codec.codec_id == "zstd":
         return _zstd_size(stored[:18].tobytes())
-    if codec.codec_id not in _SIZED:
-        return None
-    offset, kind = _SIZED[codec.codec_id]
-    head = stored[offset : offset + struct.calcsize(kind)].tobytes()
-    return int(struct.unpack(kind, head)[0]) if len(head) == struct.calcsize(kind) else None
+    if codec.codec_id == "lz4":
+        return int.from_bytes(stored[:4].tobytes(), "little")  # numcodecs writes it there
+    if codec.codec_id == "blosc":
+        decoded, _, encoded = np.frombuffer(stored[4:16].tobytes().ljust(12, b"\0"), "<u4").tolist()
+        if encoded != stored.nbytes:  # the library would read on behind them
+            raise WrongSizeError(f"{stored.nbytes} bytes, of which its header says {encoded}")
+        return int(decoded)
+    return None
 
 
 def _zstd_size(head: bytes) -> int | None:
