@@ -156,6 +156,8 @@ def _announced(codec: Codec, stored: Bytes) -> int | None:
     """How many bytes will come of decoding, as far as the stored ones say: only then can a buffer be handed to it."""
     if codec.codec_id == "zstd":
         return _zstd_size(stored[:18].tobytes())
+    if codec.codec_id == "shuffle":
+        return stored.nbytes
     if codec.codec_id == "lz4":
         return int.from_bytes(stored[:4].tobytes(), "little")  # numcodecs writes it there
     if codec.codec_id == "blosc":

@@ -8,29 +8,136 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
+from numcodecs.abc import Codec
 from numpy.typing import NDArray
 
+from refold.engine import buffers
 from refold.errors import SourceError
+from refold.source.assembling import Position, assemble, touched
 from refold.source.axes import Axis, plain_axes
+from refold.source.decoding import Decoder
 from refold.source.experiments import axes_and_attrs, experiments, is_experiments
-from refold.source.lazy import lazy_array
+from refold.source.fetching import read_file
+from refold.source.lazy import RegionReader, lazy_array
+from refold.source.raw import RawRegion
 from refold.source.signals import Signal
 
 _FEWEST_DIMS = 3
 
 
+# Filters that numcodecs undoes, by their numbers: https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md
+_DEFLATE, _SHUFFLE, _BLOSC, _ZSTD = 1, 2, 32001, 32015
+
+
 @dataclass(frozen=True, slots=True)
 class HDF5Region:
-    """Reads regions of an HDF5 dataset. The file is opened for each read: an open one does not travel to a worker."""
+    """Reads regions of an HDF5 dataset by h5py. The file is opened for each read: an open one does not travel."""
 
     path: str
     dataset: str
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Return the values of a region."""
+        """Return the values of a region in native byte order."""
         with open_hdf5(self.path) as file:
-            return np.asarray(file[self.dataset][region])
+            dataset = file[self.dataset]
+            values = buffers.empty([part.stop - part.start for part in region], dataset.dtype.newbyteorder("="))
+            if values.size:
+                dataset.read_direct(values, region)
+            return values
+
+
+@dataclass(frozen=True, slots=True)
+class HDF5Chunks:
+    """Reads regions of a chunked HDF5 dataset from the bytes in its file.
+
+    Parameters
+    ----------
+    path, dataset : str
+        Where it is.
+    decoder : Decoder
+        Of a chunk.
+    fill_value : object
+        What chunks hold that are not stored.
+    stamp : int
+        When the file was written.
+
+    Notes
+    -----
+    The HDF5 library decodes one chunk at a time, whatever the number of threads. It is asked only where the chunks are,
+    once in each process. It leaves out a filter that made a chunk no smaller; such a chunk is left to it.
+    """
+
+    path: str
+    dataset: str
+    decoder: Decoder
+    fill_value: Any
+    stamp: int
+
+    def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        """Return the values of a region in native byte order; each chunk in it is read once."""
+        places, odd = _chunk_places(self.path, self.dataset, self.stamp)
+        if odd and not odd.isdisjoint(touched(region, self.decoder.shape)):
+            return HDF5Region(self.path, self.dataset).read(region)
+
+        def bytes_of(position: Position) -> NDArray[np.uint8] | None:
+            if position not in places:
+                return None
+            start, size = places[position]
+            return read_file(Path(self.path), start, start + size)
+
+        return assemble(region, self.decoder, bytes_of, self.fill_value, f"{self.path}:{self.dataset}")
+
+
+@functools.lru_cache(maxsize=8)
+def _chunk_places(path: str, name: str, stamp: int) -> tuple[dict[Position, tuple[int, int]], frozenset[Position]]:
+    """Where in its file each chunk of a dataset lies and how many bytes it has; and which are not written as all are."""
+    places: dict[Position, tuple[int, int]] = {}
+    odd: set[Position] = set()
+    with open_hdf5(path) as file:
+        dataset = file[name]
+        steps = dataset.chunks
+
+        def note(chunk: Any) -> None:
+            position = tuple(at // step for at, step in zip(chunk.chunk_offset, steps, strict=True))
+            places[position] = (int(chunk.byte_offset), int(chunk.size))
+            if chunk.filter_mask:
+                odd.add(position)
+
+        dataset.id.chunk_iter(note)
+    return places, frozenset(odd)
+
+
+def _reader(path: Path, dataset: Any) -> HDF5Region | HDF5Chunks | RawRegion:
+    """Choose how to read a dataset: its bytes as they lie in the file, where they are plain or of a known filter."""
+    name, dtype = str(dataset.name), np.dtype(dataset.dtype)
+    elsewhere = dataset.is_virtual or dataset.external or dataset.file.userblock_size
+    if elsewhere or dtype.kind not in "iuf" or not dataset.size:
+        return HDF5Region(str(path), name)
+    if dataset.chunks is None:
+        offset = dataset.id.get_offset()  # none before anything is written
+        return HDF5Region(str(path), name) if offset is None else RawRegion(str(path), dataset.shape, dtype.str, offset)
+    codecs = _codecs(dataset)
+    if codecs is None:
+        return HDF5Region(str(path), name)
+    shape = tuple(map(int, dataset.chunks))
+    decoder = Decoder(shape, dtype, tuple(range(len(shape))), codecs)
+    return HDF5Chunks(str(path), name, decoder, dataset.fillvalue, path.stat().st_mtime_ns)
+
+
+def _codecs(dataset: Any) -> tuple[Codec, ...] | None:
+    """List the codecs that undo a dataset's filters; None if there is one that numcodecs does not know."""
+    pipeline = dataset.id.get_create_plist()
+    codecs: list[Codec] = []
+    for place in range(pipeline.get_nfilters()):
+        number = pipeline.get_filter(place)[0]
+        if number not in (_DEFLATE, _SHUFFLE, _BLOSC, _ZSTD):
+            return None
+        name = {_DEFLATE: "zlib", _SHUFFLE: "shuffle", _BLOSC: "blosc", _ZSTD: "zstd"}[number]
+        options = {"elementsize": dataset.dtype.itemsize} if number == _SHUFFLE else {}
+        codecs.insert(0, numcodecs.get_codec({"id": name, **options}))
+    return tuple(codecs)
 
 
 def open_hdf5(path: str | Path) -> Any:
@@ -80,15 +187,14 @@ def _datasets(file: Any) -> Iterator[Any]:
 def _signal(path: Path, dataset: Any, name: str, axes: tuple[Axis, ...], attrs: dict[str, Any]) -> Signal:
     told = path.stat()
     shape, dtype = tuple(map(int, dataset.shape)), np.dtype(dataset.dtype)
-    lazy = functools.partial(
-        _lazy, HDF5Region(str(path), str(dataset.name)), shape, dtype, (str(path), told.st_mtime_ns, str(dataset.name))
-    )
+    token = (str(path), told.st_mtime_ns, str(dataset.name))
+    lazy = functools.partial(_lazy, _reader(path, dataset), shape, dtype, token)
     stored = tuple(map(int, dataset.chunks)) if dataset.chunks else (1,) * len(shape)
     stored = tuple(min(step, max(1, size)) for step, size in zip(stored, shape, strict=True))
     return Signal(name, axes, dtype, lazy, stored, attrs=attrs)
 
 
 def _lazy(
-    reader: HDF5Region, shape: tuple[int, ...], dtype: np.dtype[Any], token: object, blocks: tuple[int, ...]
+    reader: RegionReader, shape: tuple[int, ...], dtype: np.dtype[Any], token: object, blocks: tuple[int, ...]
 ) -> Any:
     return lazy_array(reader, shape, dtype, blocks, token)

@@ -1,4 +1,4 @@
-"""Arrays with no header to speak of: `.npy`, and raw binary of a given shape and dtype, both through a memory map."""
+"""Arrays that lie in a file in one piece: `.npy`, raw binary of a given shape and dtype, and some in other formats."""
 
 from __future__ import annotations
 
@@ -7,40 +7,69 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refold.engine import buffers
 from refold.errors import ParameterError, SourceError
 from refold.source.axes import plain_axes
+from refold.source.fetching import fill
 from refold.source.lazy import lazy_array
 from refold.source.signals import Signal
 
 
 @dataclass(frozen=True, slots=True)
-class NpyRegion:
-    """Reads regions of a `.npy` file."""
-
-    path: str
-
-    def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Return the values of a region."""
-        return np.array(np.load(self.path, mmap_mode="r")[region])
-
-
-@dataclass(frozen=True, slots=True)
 class RawRegion:
-    """Reads regions of a raw binary file."""
+    """Reads regions of an array that lies in a file in one piece.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    shape : tuple of int
+        Of the array.
+    dtype : str
+        As stored, byte order included.
+    offset : int
+        Bytes before the first value.
+    order : {"C", "F"}
+        Which dim lies closest.
+
+    Notes
+    -----
+    A run of values is read into a buffer. Through a memory map it would be faulted in page by page, which takes longer
+    and counts as memory of this process; so that is left to regions that are scattered over the file.
+    """
 
     path: str
     shape: tuple[int, ...]
     dtype: str
     offset: int = 0
+    order: Literal["C", "F"] = "C"
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Return the values of a region."""
-        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[region])
+        """Return the values of a region in native byte order."""
+        stored = np.dtype(self.dtype)
+        values = buffers.empty([part.stop - part.start for part in region], stored.newbyteorder("="))
+        if self.order == "C" and _in_one_piece(region, self.shape):
+            first = np.ravel_multi_index([part.start for part in region], self.shape) if values.size else 0
+            with Path(self.path).open("rb", buffering=0) as file:
+                file.seek(self.offset + int(first) * stored.itemsize)
+                fill(file, values.reshape(-1).view(np.uint8))
+            if not stored.isnative:
+                values.byteswap(inplace=True)
+        else:
+            np.copyto(values, np.memmap(self.path, stored, "r", self.offset, self.shape, self.order)[region])
+        return values
+
+
+def _in_one_piece(region: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
+    """Whether the values of a region follow each other in C order."""
+    lengths = [part.stop - part.start for part in region]
+    partial = [at for at, (length, size) in enumerate(zip(lengths, shape, strict=True)) if length != size]
+    return not partial or all(length == 1 for length in lengths[: partial[-1]])
 
 
 def npy_signals(path: Path) -> list[Signal]:
@@ -59,7 +88,8 @@ def npy_signals(path: Path) -> list[Signal]:
             "a whole .npy file of plain numbers",
             "save it again with numpy.save(path, array), without Python objects",
         ) from error
-    return [_signal(path, NpyRegion(str(path)), array.shape, array.dtype)]
+    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+    return [_signal(path, RawRegion(str(path), array.shape, array.dtype.str, array.offset, order))]
 
 
 def raw_signals(path: Path, shape: Sequence[int], dtype: DTypeLike, offset: int = 0) -> list[Signal]:
@@ -99,15 +129,13 @@ def raw_signals(path: Path, shape: Sequence[int], dtype: DTypeLike, offset: int 
             f"{expected} bytes: shape {sizes} of {kind.name} after {offset} bytes of header",
             "check the shape, the dtype and the header's offset",
         )
-    return [_signal(path, RawRegion(str(path), sizes, kind.str, offset), sizes, kind)]
+    return [_signal(path, RawRegion(str(path), sizes, kind.str, offset))]
 
 
-def _signal(path: Path, reader: NpyRegion | RawRegion, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Signal:
-    lazy = functools.partial(_lazy, reader, shape, dtype, (reader, path.stat().st_mtime_ns))
-    return Signal(path.stem, plain_axes(shape), dtype, lazy, (1,) * len(shape))
+def _signal(path: Path, reader: RawRegion) -> Signal:
+    lazy = functools.partial(_lazy, reader, (reader, path.stat().st_mtime_ns))
+    return Signal(path.stem, plain_axes(reader.shape), np.dtype(reader.dtype), lazy, (1,) * len(reader.shape))
 
 
-def _lazy(
-    reader: NpyRegion | RawRegion, shape: tuple[int, ...], dtype: np.dtype[Any], token: object, blocks: tuple[int, ...]
-) -> Any:
-    return lazy_array(reader, shape, dtype, blocks, token)
+def _lazy(reader: RawRegion, token: object, blocks: tuple[int, ...]) -> Any:
+    return lazy_array(reader, reader.shape, reader.dtype, blocks, token)
