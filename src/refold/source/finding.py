@@ -106,7 +106,7 @@ def _raw(path: Path, shape: Sequence[int] | None, dtype: DTypeLike | None, offse
 
 
 def _directory(path: Path, reader: str | None) -> list[Signal]:
-    if any((path / mark).exists() for mark in _ZARR_MARKS):
+    if is_zarr(path):
         from refold.source.zarr import zarr_signals
 
         return zarr_signals(str(path), str(path))
@@ -143,6 +143,11 @@ def _file(path: Path, reader: str | None) -> list[Signal]:
     from refold.source.rosettasciio import rosetta_signals
 
     return rosetta_signals(path, reader)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a directory is a Zarr store."""
+    return any((path / mark).exists() for mark in _ZARR_MARKS)
 
 
 def _is_zarr_zip(path: Path) -> bool:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from refold.engine import buffers
 from refold.errors import SourceError
+from refold.source import fetching
 from refold.source.assembling import Position, assemble, touched
 from refold.source.axes import Axis, plain_axes
 from refold.source.decoding import Decoder
 from refold.source.experiments import axes_and_attrs, experiments, is_experiments
-from refold.source.fetching import read_file
 from refold.source.lazy import RegionReader, lazy_array
 from refold.source.raw import RawRegion
 from refold.source.signals import Signal
@@ -85,14 +85,14 @@ class HDF5Chunks:
             if position not in places:
                 return None
             start, size = places[position]
-            return read_file(Path(self.path), start, start + size)
+            return fetching.read_file(Path(self.path), start, start + size)
 
         return assemble(region, self.decoder, bytes_of, self.fill_value, f"{self.path}:{self.dataset}")
 
 
 @functools.lru_cache(maxsize=8)
 def _chunk_places(path: str, name: str, stamp: int) -> tuple[dict[Position, tuple[int, int]], frozenset[Position]]:
-    """Where in its file each chunk of a dataset lies and how many bytes it has; and which are not written as all are."""
+    """Where in its file each chunk of a dataset lies, and its size; and which of them are not written as all are."""
     places: dict[Position, tuple[int, int]] = {}
     odd: set[Position] = set()
     with open_hdf5(path) as file:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from refold.errors import ParameterError
 from refold.source.finding import origin_of, signals_of, where_of
-from refold.source.signals import SignalInfo, choose
+from refold.source.signals import Signal, SignalInfo, choose
 
 
 def open(
@@ -73,14 +73,21 @@ def open(
     >>> open(path).dims
     ('y', 'x', 'ky', 'kx')
     """
-    where = where_of(path)
-    found = signals_of(path, shape=shape, dtype=dtype, offset=offset, reader=reader)
-    chosen = choose(found, signal, where)
-    if signal_dims is not None:
-        chosen = chosen.with_signal_dims((signal_dims,) if isinstance(signal_dims, str) else tuple(signal_dims))
+    chosen = signal_of(path, signal, signal_dims, shape=shape, dtype=dtype, offset=offset, reader=reader)
     cube = chosen.to_cube(chunks)
     cube.attrs.update(source=origin_of(path), signal=chosen.name)
     return cube
+
+
+def signal_of(
+    path: Any, signal: str | None = None, signal_dims: str | Sequence[str] | None = None, **options: Any
+) -> Signal:
+    """Describe the signal that `open` takes, for the same arguments."""
+    found = signals_of(path, **{"shape": None, "dtype": None, "offset": 0, "reader": None, **options})
+    chosen = choose(found, signal, where_of(path))
+    if signal_dims is None:
+        return chosen
+    return chosen.with_signal_dims((signal_dims,) if isinstance(signal_dims, str) else tuple(signal_dims))
 
 
 def info(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
-import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from refold.errors import DiskFullError, StoreExistsError
+from refold.source.placing import write_metadata, written_whole
 
 if TYPE_CHECKING:
     from refold.source.phantoms.phantom import Phantom
@@ -31,35 +28,15 @@ def save(phantom: Phantom, target: Path, shards: tuple[int, ...] | None, overwri
     DiskFullError
         If the disk fills up; nothing is left of the store then.
     """
-    if target.exists() and not overwrite:
-        raise StoreExistsError(f"{target}, which exists", "a new path", "choose another, or pass overwrite=True")
-    partial = target.with_name(f".{target.name}.partial")
-    _remove(partial)
-    try:
+    with written_whole(target, overwrite) as partial:
         _write(phantom, partial, shards, workers)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "free some, or choose another path"
-            raise DiskFullError(f"no space left for {target}", "a larger disk", remedy) from error
-        raise
-    _remove(target)
-    partial.replace(target)
     return target
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    elif path.exists():
-        path.unlink()
 
 
 def _write(phantom: Phantom, path: Path, shards: tuple[int, ...] | None, workers: int) -> None:
     import zarr
     from zarr.codecs import BloscCodec
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     chunks, whole = phantom.block_shape(), phantom.signal_shape
     unit = shards or chunks
     blosc = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
@@ -71,11 +48,7 @@ def _write(phantom: Phantom, path: Path, shards: tuple[int, ...] | None, workers
     # Only the metadata comes from these lazy arrays, so their chunks are made those of the store.
     shaped = phantom.rechunk(*unit)
     arrays = {phantom.name: shaped.cube, "labels": shaped.labels, "grains": shaped.grains}
-    with warnings.catch_warnings():
-        # xarray warns without consolidated metadata, zarr-python warns with it; readers are quicker with it.
-        warnings.filterwarnings("ignore", "Consolidated metadata")
-        dataset = xr.Dataset(arrays, attrs=dict(phantom.attrs))
-        dataset.to_zarr(path, compute=False, zarr_format=3, consolidated=True, encoding=encoding)
+    write_metadata(xr.Dataset(arrays, attrs=dict(phantom.attrs)), path, encoding)
     group: Any = zarr.open_group(path, mode="r+")
 
     def write(where: Slices) -> None:
