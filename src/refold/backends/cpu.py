@@ -40,12 +40,15 @@ class CpuBackend:
 
     def umap(self, rows: npt.NDArray[np.float32], parameters: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         """Fit umap-learn; Euclidean neighbours come from our exact index instead of its approximate one."""
-        library = _umap_learn()
+        from refold.backends.umap_learn import needs_no_search, umap_class
+
         wanted = dict(parameters)
-        unknown = sorted(set(wanted) - set(inspect.signature(library.UMAP.__init__).parameters))
+        ours = wanted.get("metric", "euclidean") == "euclidean" and "precomputed_knn" not in wanted
+        umap = umap_class(searching=not (ours and needs_no_search(wanted)))
+        unknown = sorted(set(wanted) - set(inspect.signature(umap.__init__).parameters))
         if unknown:
             raise ParameterError(f"UMAP parameters {unknown}", "parameters of umap-learn", "see help(umap.UMAP)")
-        if wanted.get("metric", "euclidean") == "euclidean" and "precomputed_knn" not in wanted:
+        if ours:
             wanted["precomputed_knn"] = self._knn(rows, int(wanted["n_neighbors"]))
         with warnings.catch_warnings():
             # A fixed seed turns umap-learn's threads off, which is what was asked for.
@@ -54,7 +57,7 @@ class CpuBackend:
             warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
             # A spectral start of a small or loose graph falls back to a random one, and says so.
             warnings.filterwarnings("ignore", "Spectral initialisation failed", UserWarning)
-            embedding = library.UMAP(**wanted).fit_transform(rows)
+            embedding = umap(**wanted).fit_transform(rows)
         return np.ascontiguousarray(embedding, dtype=np.float32)
 
     def _knn(
@@ -77,11 +80,3 @@ class CpuBackend:
         tree = CondensedTree(model.condensed_tree_.to_numpy(), points.shape[0])
         membership = soft_membership(points, tree, labels, int(labels.max()) + 1)
         return Density(labels, model.probabilities_, membership)
-
-
-def _umap_learn() -> Any:
-    """umap-learn, which warns at import that TensorFlow, for its parametric variant, is not there."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        import umap
-    return umap
