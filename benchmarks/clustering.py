@@ -1,10 +1,10 @@
-"""Density clustering with soft membership: which library. Writes the table of docs/design/clustering.md.
-
-    python -m benchmarks.clustering                     # 10 000 and 100 000 points, about five minutes on two cores
-    python -m benchmarks.clustering --sizes 1000000     # another five; scikit-learn is left out past 20 000
+"""Density clustering with soft membership: which library.
 
 Each library labels the same points (3-D blobs of unequal size and 2 % of strays), then soft membership is computed by
-hdbscan's own function and by refold's. First use is measured in a fresh process, compilation cached from before.
+hdbscan's own function and by refold's. First use is measured in a fresh process, compilation cached from before. All
+libraries work in one process here, one after the other, and then again.
+
+The tables of the design's page on clustering come from `python -m benchmarks.clustering`, whose `--sizes` are any.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from benchmarks.scans import Setup
+from benchmarks.tables import Table, short
 
 MIN_CLUSTER_SIZE, MIN_SAMPLES = 50, 10
 SLOW_PAST = 20_000  # scikit-learn's takes minutes from here on
@@ -48,9 +52,6 @@ class Seconds(NamedTuple):
 
     wall: float
     cores: float
-
-    def __str__(self) -> str:
-        return f"{self.wall:.2f} | {self.cores:.2f}"
 
 
 def timed(work: Callable[[], Any]) -> tuple[Seconds, Any]:
@@ -99,24 +100,52 @@ def first_use(code: str) -> Seconds:
     return timed(lambda: subprocess.run(script, check=True))[0]
 
 
-def main() -> None:
+def uses(rounds: int) -> Table:
+    """First use of each library."""
+    found = {name: [first_use(code) for _ in range(rounds)] for name, code in FIRST_USE.items()}
+    rows = [[name, *_medians(each)] for name, each in found.items()]
+    return Table("First use, 500 points", ("library", "seconds", "of all cores"), rows)
+
+
+def sizes(n: int, rounds: int) -> Table:
+    """Seconds of each way, medians over the rounds; how its labels agree with those of the first."""
     from sklearn.metrics import adjusted_rand_score
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    sizes = parser.parse_args().sizes
-    warnings.simplefilter("ignore")
-    print("| first use, 500 points | seconds | of all cores |\n|---|---|---|", flush=True)
-    for name, code in FIRST_USE.items():
-        print(f"| {name} | {first_use(code)} |", flush=True)
-    for n in sizes:
-        print(f"\n| {n} points | seconds | of all cores | ARI to hdbscan |\n|---|---|---|---|", flush=True)
+    seconds: dict[str, list[Seconds]] = {}
+    agrees: dict[str, str] = {}
+    for _ in range(rounds):
         judge = None
-        for name, seconds, found in measure(n):
+        for name, taken, found in measure(n):
+            seconds.setdefault(name, []).append(taken)
             labels = found if found is not None and np.ndim(found) == 1 else None
             judge = labels if judge is None else judge
-            agrees = "" if labels is None else f"{adjusted_rand_score(judge, labels):.4f}"
-            print(f"| {name} | {seconds} | {agrees} |", flush=True)
+            agrees[name] = "" if labels is None else f"{adjusted_rand_score(judge, labels):.4f}"
+    rows = [[name, *_medians(each), agrees[name]] for name, each in seconds.items()]
+    return Table(f"{n} points", ("way", "seconds", "of all cores", "ARI to hdbscan"), rows)
+
+
+def _medians(found: list[Seconds]) -> tuple[str, str]:
+    return short(median(each.wall for each in found)), short(median(each.cores for each in found))
+
+
+def run(setup: Setup) -> Iterator[Table]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not setup.quick:
+            yield uses(setup.rounds)
+        for n in (5_000,) if setup.quick else (10_000, 100_000, *((1_000_000,) if setup.large else ())):
+            yield sizes(n, setup.rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(uses(options.rounds), flush=True)
+    for n in options.sizes:
+        print(f"\n{sizes(n, options.rounds)}", flush=True)
 
 
 if __name__ == "__main__":
