@@ -60,6 +60,24 @@ def add_scaled_moments(rows, used, scale, shift, plain, total, square, low, high
 
 
 @numba.njit(nogil=True, cache=True)
+def centre_rows(rows, used, shift, centred):  # type: ignore[no-untyped-def]  # compiled
+    """The rows of these numbers less a shift, in its dtype."""
+    for i in range(len(used)):
+        row, out = rows[used[i]], centred[i]
+        for j in range(len(row)):
+            out[j] = shift.dtype.type(row[j]) - shift[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def centre_scaled_rows(rows, used, scale, shift, centred):  # type: ignore[no-untyped-def]  # compiled
+    """The same with every row scaled first."""
+    for i in range(len(used)):
+        factor, row, out = scale[used[i]], rows[used[i]], centred[i]
+        for j in range(len(row)):
+            out[j] = row[j] * factor - shift[j]
+
+
+@numba.njit(nogil=True, cache=True)
 def add_by_label(rows, labels, shift, total, square, count):  # type: ignore[no-untyped-def]  # compiled
     """Add each row, less a shift, and its square to the sums of its label; negative labels are left out."""
     features = rows.shape[1]

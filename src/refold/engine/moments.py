@@ -8,11 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from refold.engine import buffers
 from refold.engine.block import Block, Where, row_dtype
+from refold.engine.triangle import Triangle
 
 Vector = npt.NDArray[np.float64]
 Weighting = Literal["poisson"] | None
-_TILE_ROWS = 1024  # of a product: enough that adding it up costs little beside forming it
+_TILE_ROWS = 2048  # of a product: enough that adding it up costs little beside forming it
 _TYPICAL_ROWS = 256
 
 
@@ -68,7 +70,7 @@ class _State:
     low: Any = None
     high: Any = None
     total: Any = None
-    scatter: Any = None
+    scatter: Triangle | None = None
     not_finite: Any = None
 
     def begin(self, rows: npt.NDArray[Any]) -> None:
@@ -115,9 +117,9 @@ class Moments:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one state, with the float32 tile and product that are added to it."""
+        """Bytes of one state, with the tile of centred rows whose product is added to it."""
         features = self.n_features or 0
-        return 8 * features * 6 + (16 * features * features if self.scatter else 0)
+        return 8 * features * 6 + (Triangle.nbytes(features) + 4 * _TILE_ROWS * features if self.scatter else 0)
 
     def start(self) -> _State:
         """Nothing seen yet."""
@@ -144,7 +146,7 @@ class Moments:
         state.count += int(used.sum())
         self._add(state, self._numbers(block), np.flatnonzero(used), scale)
         if self.scatter:
-            self._add_scatter(state, block.rows, used, scale)
+            self._add_scatter(state, self._numbers(block), np.flatnonzero(used), scale)
 
     def _numbers(self, block: Block) -> npt.NDArray[Any]:
         return block.numbers if self.weighting is None else block.rows
@@ -159,19 +161,22 @@ class Moments:
         else:
             add_scaled_moments(rows, used, scale, state.shift, state.total, *sums)
 
-    def _add_scatter(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: Any) -> None:
-        """Add the product of the centred rows, a tile at a time: no temporary is larger than the scatter matrix."""
-        features = rows.shape[1]
-        shift = np.asarray(state.shift, dtype=rows.dtype)
+    def _add_scatter(self, state: _State, rows: npt.NDArray[Any], used: npt.NDArray[np.int64], scale: Any) -> None:
+        """Add the product of the centred rows, a tile at a time."""
+        from refold.engine.kernels import centre_rows, centre_scaled_rows
+
+        dtype = row_dtype(rows.dtype)
+        shift = np.asarray(state.shift, dtype=dtype)
         if state.scatter is None:
-            state.scatter = np.zeros((features, features))
-        tile = max(_TILE_ROWS, features)
-        for start in range(0, len(rows), tile):
-            part = slice(start, start + tile)
-            kept = used[part]
-            centred = rows[part] if kept.all() else rows[part][kept]
-            centred = centred - shift if scale is None else centred * scale[part][kept, None] - shift
-            state.scatter += centred.T @ centred  # numpy sees the transpose and calls syrk: half the work
+            state.scatter = Triangle(rows.shape[1])
+        for start in range(0, len(used), _TILE_ROWS):
+            part = used[start : start + _TILE_ROWS]
+            centred = buffers.empty((len(part), rows.shape[1]), dtype)
+            if scale is None:
+                centre_rows(rows, part, shift, centred)
+            else:
+                centre_scaled_rows(rows, part, scale, shift, centred)
+            state.scatter.add_product(centred)
 
     def _close(self, state: _State) -> _State:
         """From sums about the shift to mean and sums about the mean."""
@@ -181,7 +186,7 @@ class Moments:
         state.square -= state.count * offset**2
         np.maximum(state.square, 0, out=state.square)
         if state.scatter is not None:
-            _add_outer(state.scatter, -state.count, offset)
+            state.scatter.add_outer(-state.count, offset)
         if self.weighting is None:
             state.total = state.count * state.shift + state.mean
         state.mean = state.shift + offset
@@ -202,9 +207,9 @@ class Moments:
             share = one.count * other.count / (one.count + other.count)
             one.square += other.square + share * delta**2
             one.mean += delta * (other.count / (one.count + other.count))
-            if one.scatter is not None:
+            if one.scatter is not None and other.scatter is not None:
                 one.scatter += other.scatter
-                _add_outer(one.scatter, share, delta)
+                one.scatter.add_outer(share, delta)
         elif other.count:
             one.mean, one.square, one.scatter = other.mean, other.square, other.scatter
         one.count += other.count
@@ -223,7 +228,7 @@ class Moments:
             variance=state.square / state.count if some else nothing,
             minimum=state.low.astype(np.float64) if some else nothing,
             maximum=state.high.astype(np.float64) if some else nothing,
-            scatter=state.scatter,
+            scatter=None if state.scatter is None else state.scatter.whole(),
             total=state.total,
             n_pixels=state.n_pixels,
             n_invalid=state.n_invalid,
@@ -239,12 +244,6 @@ def _typical(rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: npt.NDA
     some = rows[first] if scale is None else rows[first] * scale[first, None]
     mean: Vector = some.mean(axis=0, dtype=np.float64).astype(row_dtype(rows.dtype)).astype(np.float64)
     return mean
-
-
-def _add_outer(matrix: npt.NDArray[np.float64], factor: float, vector: Vector) -> None:
-    """Add an outer product, row by row: no temporary as large as the matrix."""
-    for index, value in enumerate(vector):
-        matrix[index] += factor * (value * vector)  # in this order it stays symmetric to the last bit
 
 
 def _poisson_scale(
