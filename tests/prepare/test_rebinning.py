@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from refold.cube import as_cube, signal_dims
 from refold.errors import ParameterError, TrimWarning
 from refold.prepare import rebin
-from refold.prepare.kernels import window_sums, window_sums_numpy
 from refold.prepare.rebinning import sum_dtype
 from tests.guards import count_reads, no_compute
 from tests.strategies import DTYPES, cubes
@@ -149,39 +147,6 @@ def test_the_largest_counts_add_up() -> None:
     assert rebin(cube, ky=4, kx=4).values.ravel().tolist() == [255 * 16] * 2
     wide = rebin(as_cube(np.full((2, 4), np.iinfo("uint64").max), signal="energy"), energy=4)
     np.testing.assert_allclose(wide, 4 * 2.0**64)
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "float32", "bool"])
-@pytest.mark.parametrize("factors", [(1, 1, 2, 2), (1, 1, 3, 5), (1, 1, 1, 4), (2, 3, 4, 2), (2, 1, 1, 1)])
-@pytest.mark.parametrize("view", [False, True])
-def test_the_compiled_form_is_the_numpy_form_bit_for_bit(dtype: str, factors: tuple[int, ...], view: bool) -> None:
-    rng = np.random.default_rng(1)
-    block = rng.normal(3.0, 2.0, (4, 6, 130, 131)) > 2 if dtype == "bool" else rng.gamma(2.0, 9.0, (4, 6, 130, 131))
-    block = block.astype(dtype)
-    if dtype.startswith("float"):
-        block[rng.random(block.shape) < 1e-3] = np.nan
-    block = block[:, 1:, 2:, 1:] if view else block
-    adding = sum_dtype(block.dtype, math.prod(factors))
-    one, other = window_sums(block, factors, adding), window_sums_numpy(block, factors, adding)
-    assert one.dtype == other.dtype == adding
-    assert one.tobytes() == other.tobytes()
-
-
-@pytest.mark.parametrize("shape", [(300_000,), (600, 600), (3, 600, 600)])
-def test_the_compiled_form_takes_any_number_of_dims(shape: tuple[int, ...]) -> None:
-    block = np.random.default_rng(2).poisson(4.0, shape).astype("uint16")
-    factors = (1, 2, 3)[-len(shape) :]
-    np.testing.assert_array_equal(
-        window_sums(block, factors, np.dtype("uint32")), window_sums_numpy(block, factors, np.dtype("uint32"))
-    )
-
-
-@pytest.mark.parametrize("dtype", [">u2", "<u2", ">f4", "float16"])
-def test_foreign_byte_orders_are_read(dtype: str) -> None:
-    block = np.random.default_rng(3).poisson(40.0, (3, 300, 300)).astype(dtype)
-    adding = sum_dtype(block.dtype, 4)
-    wanted = reshaped(block.astype(np.float64), (1, 2, 2)).sum(axis=(1, 3, 5))
-    np.testing.assert_array_equal(window_sums(block, (1, 2, 2), adding), wanted)
 
 
 def test_nothing_asked_is_the_cube_itself() -> None:

@@ -1,9 +1,9 @@
-"""What all preparing steps share: dims checked by name, and a function laid over the blocks of a cube."""
+"""What all preparing steps share: dims checked by name, and a step laid over the values of a cube."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import dask.array as da
@@ -11,8 +11,10 @@ import numpy as np
 import xarray as xr
 
 from refold.errors import ParameterError
+from refold.prepare.chain import Chain
+from refold.prepare.fusing import lay_over
+from refold.prepare.steps import Step
 
-Chunks = tuple[tuple[int, ...], ...]
 T = TypeVar("T")
 
 
@@ -50,43 +52,28 @@ def options_by_dim(cube: xr.DataArray, given: Mapping[str, T] | None, named: Map
     return options
 
 
-def blockwise(
-    cube: xr.DataArray,
-    function: Callable[..., np.ndarray[Any, Any]],
-    *others: da.Array,
-    dtype: np.dtype[Any],
-    label: str,
-    chunks: Chunks | None = None,
-) -> Any:
-    """Lay a function over the blocks of a cube's array; where the cube is in memory, call it at once.
+def lay(cube: xr.DataArray, step: Step, *masks: Any) -> Any:
+    """Lay a step over a cube's values: done at once where they are in memory, else joined to the task that makes them.
 
     Parameters
     ----------
     cube : xarray.DataArray
         The cube.
-    function : callable
-        Takes a block (and a block of each of the others) and returns a block of as many dims.
-    *others : dask.array.Array
-        Arrays of as many dims, in chunks that match the cube's, or of size 1 along a dim.
-    dtype : numpy.dtype
-        Of the result.
-    label : str
-        How the tasks are called.
-    chunks : tuple of tuple of int, optional
-        Of the result, where they are not those of the cube.
+    step : Step
+        What to do.
+    *masks : numpy.ndarray or dask.array.Array
+        As many as the step takes, of as many dims; lazy ones in the cube's chunks, or of size 1 along a dim.
 
     Returns
     -------
     numpy.ndarray or dask.array.Array
-        As lazy as the cube.
+        As lazy as the cube and the masks are.
     """
-    if cube.chunks is None and not others:
-        return function(cube.values)
+    lazy = [mask for mask in masks if isinstance(mask, da.Array)]
+    if cube.chunks is None and not lazy:
+        return Chain((step,), cube.dtype)(cube.values, *masks)
     array = cube.data if cube.chunks is not None else da.from_array(cube.values, chunks=cube.shape, name=False)
-    meta = np.empty((0,) * cube.ndim, dtype)
-    return da.map_blocks(
-        function, array, *others, dtype=dtype, chunks=chunks or array.chunks, meta=meta, token=f"refold-{label}"
-    )
+    return lay_over(array, step, masks)
 
 
 def with_data(cube: xr.DataArray, data: Any) -> xr.DataArray:

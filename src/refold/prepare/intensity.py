@@ -3,76 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from refold.cube import check_cube, signal_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import blockwise, float_of, with_data
-
-How = Literal["total", "max", "unit"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Clip one block."""
-
-    low: Any
-    high: Any
-
-    def __call__(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Clip; the bounds are of the block's own type."""
-        return np.asarray(np.clip(block, self.low, self.high))
-
-
-@dataclass(frozen=True)
-class Logarithm:
-    """Take the logarithm of one block."""
-
-    dtype: np.dtype[Any]
-
-    def __call__(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Take log(1 + value) of what is not negative, and 0 of what is."""
-        out = block.astype(self.dtype)
-        np.maximum(out, 0, out=out)
-        return np.asarray(np.log1p(out, out=out))
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Scale each pixel of one block."""
-
-    how: How
-    n_signal: int
-    dtype: np.dtype[Any]
-
-    def __call__(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Divide each pixel by its own total, maximum or norm."""
-        axes = tuple(range(block.ndim - self.n_signal, block.ndim))
-        out = block.astype(self.dtype)
-        with np.errstate(invalid="ignore"):  # a pixel that holds infinities is invalid, and stays so as NaN
-            size = self._size(out, axes)
-            kept = (size > 0) | np.isnan(size)
-            np.divide(out, np.where(kept, size, 1), out=out)
-        np.copyto(out, 0, where=~kept)
-        return out
-
-    def _size(self, out: npt.NDArray[Any], axes: tuple[int, ...]) -> npt.NDArray[Any]:
-        """Measure each pixel, in the type of ``out``; added up in float64."""
-        if self.how == "max":
-            return np.asarray(out.max(axis=axes, keepdims=True))
-        if self.how == "total":
-            total = out.sum(axis=axes, keepdims=True, dtype=np.float64)
-        else:
-            # Scaled by the largest value first: squares of large floats overflow, those of small ones vanish.
-            top = np.abs(out).max(axis=axes, keepdims=True)
-            top[top == 0] = 1
-            total = top * np.sqrt(np.square(out / top).sum(axis=axes, keepdims=True, dtype=np.float64))
-        return np.asarray(total, self.dtype)
+from refold.prepare.blocks import float_of, lay, with_data
+from refold.prepare.values import How, Limits, Logarithm, Scale
 
 
 def clip(cube: xr.DataArray, low: float | None = None, high: float | None = None) -> xr.DataArray:
@@ -111,7 +50,7 @@ def clip(cube: xr.DataArray, low: float | None = None, high: float | None = None
         raise ParameterError("a cube of booleans", "numbers that can be clipped", "convert it with astype('uint8')")
     else:
         step = Limits(*(cube.dtype.type(end) for end in _whole_bounds(cube.dtype, *ends)))
-    return with_data(cube, blockwise(cube, step, dtype=cube.dtype, label="clip"))
+    return with_data(cube, lay(cube, step))
 
 
 def _whole_bounds(dtype: np.dtype[Any], low: float, high: float) -> tuple[int, int]:
@@ -146,7 +85,7 @@ def log1p(cube: xr.DataArray) -> xr.DataArray:
     """
     cube = check_cube(cube)
     dtype = float_of(cube.dtype)
-    return _unitless(cube, blockwise(cube, Logarithm(dtype), dtype=dtype, label="log1p"), "log(1 + {})")
+    return _unitless(cube, lay(cube, Logarithm(dtype)), "log(1 + {})")
 
 
 def normalise(cube: xr.DataArray, how: How = "total") -> xr.DataArray:
@@ -184,7 +123,7 @@ def normalise(cube: xr.DataArray, how: How = "total") -> xr.DataArray:
         cube = cube.chunk(dict.fromkeys(signal, -1))
     dtype = float_of(cube.dtype)
     step = Scale(how, len(signal), dtype)
-    return _unitless(cube, blockwise(cube, step, dtype=dtype, label="normalise"), "{} of each pixel over its " + how)
+    return _unitless(cube, lay(cube, step), "{} of each pixel over its " + how)
 
 
 def _unitless(cube: xr.DataArray, data: Any, name: str) -> xr.DataArray:

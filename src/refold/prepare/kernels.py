@@ -1,13 +1,12 @@
-"""Sums over windows: one definition in NumPy, and a compiled form of it for signal images that is bit for bit the same.
+"""Sums over windows and over pixels, as NumPy defines them; the compiled forms must meet them bit for bit.
 
 The order of additions is part of the definition, so that floats too come out the same on either path and for any
-chunking: rows of the signal image, then its columns, then the other dims from the first on; within a window from the
-first position to the last.
+chunking. Windows: rows of the signal image, then its columns, then the other dims from the first on; within a window
+from the first position to the last. Pixels: in lanes, as `lane_sums` says.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_WORTH_COMPILING = 1 << 18  # values; below that NumPy is as fast as the call
+_LANES = 64
+
+
+def adding_order(ndim: int) -> tuple[int, ...]:
+    """In which order the dims of a block are summed: rows and columns of its images, then the others."""
+    first = max(0, ndim - 2)
+    return (*range(first, ndim), *range(first))
 
 
 def window_sums(block: Array, factors: Sequence[int], dtype: np.dtype[Any]) -> Array:
-    """Sum a block over windows.
+    """Sum a block over windows by adding slices.
 
     Parameters
     ----------
@@ -35,23 +40,7 @@ def window_sums(block: Array, factors: Sequence[int], dtype: np.dtype[Any]) -> A
     numpy.ndarray
         As many dims, each shorter by its factor.
     """
-    # numba knows neither foreign byte orders nor half floats
-    if block.size < _WORTH_COMPILING or not block.dtype.isnative or block.dtype == np.float16:
-        return window_sums_numpy(block, factors, dtype)
-    if block.ndim == 1:
-        return np.asarray(window_sums(block[None], (1, *factors), dtype)[0])
-    if math.prod(factors[-2:]) > 1:
-        block = _sum_images(block, factors[-2], factors[-1], dtype)
-    for axis, factor in enumerate(factors[:-2]):
-        if factor > 1:
-            block = _sum_slices(block, axis, factor, dtype)
-    return block.astype(dtype, copy=False)
-
-
-def window_sums_numpy(block: Array, factors: Sequence[int], dtype: np.dtype[Any]) -> Array:
-    """Sum a block over windows by adding slices: the definition that the compiled form must meet bit for bit."""
-    first = max(0, block.ndim - 2)
-    for axis in (*range(first, block.ndim), *range(first)):
+    for axis in adding_order(block.ndim):
         if factors[axis] > 1:
             block = _sum_slices(block, axis, factors[axis], dtype)
     return block.astype(dtype, copy=False)
@@ -67,17 +56,25 @@ def _sum_slices(block: Array, axis: int, factor: int, dtype: np.dtype[Any]) -> A
     return total
 
 
-def _sum_images(block: Array, fr: int, fc: int, dtype: np.dtype[Any]) -> Array:
-    """Sum windows of the last two dims. A view with odd strides, as cropping leaves it, is read as it lies."""
-    from refold.prepare.compiled import add_rows_fold_columns  # numba costs more to import than this package
+def lane_sums(rows: Array) -> npt.NDArray[np.float64]:
+    """Sum each row in float64: every 64th value into one lane, the lanes then one after the other.
 
-    *outer, rows, columns = block.shape
-    out = np.empty((*outer, rows // fr, columns // fc), dtype)
-    row = np.empty(columns, dtype)
-    if block.flags.c_contiguous:
-        stacks, sums = block.reshape(1, -1, rows, columns), out.reshape(1, -1, *out.shape[-2:])
-    else:  # joining dims of a cropped view would copy it: go through its last three dims one by one
-        stacks, sums = (block[None], out[None]) if block.ndim == 2 else (block, out)
-    for index in np.ndindex(*stacks.shape[:-3]):
-        add_rows_fold_columns(stacks[index], fr, fc, row, sums[index])
-    return out
+    A sum in one order would wait for every addition before the next; lanes are added side by side.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        Shape (pixel, feature).
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Shape (pixel,).
+    """
+    whole = rows.shape[1] // _LANES * _LANES
+    lanes = rows[:, :whole].reshape(len(rows), -1, _LANES).sum(axis=1, dtype=np.float64)
+    lanes[:, : rows.shape[1] - whole] += rows[:, whole:]
+    total: npt.NDArray[np.float64] = np.zeros(len(rows))
+    for lane in lanes.T:
+        total += lane
+    return total

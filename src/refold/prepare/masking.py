@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import dask.array as da
 import numpy as np
@@ -13,21 +13,56 @@ import xarray as xr
 
 from refold.cube import check_cube, navigation_dims, signal_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import blockwise, check_dims, with_data
+from refold.prepare.blocks import check_dims, lay, with_data
+from refold.prepare.steps import ValueStep, as_rows, broadcast_flat
+from refold.prepare.tiles import Bench
 
 
 @dataclass(frozen=True)
-class Fill:
-    """Mask one block."""
+class Fill(ValueStep):
+    """Mask one block: put a value where the mask is True.
+
+    Parameters
+    ----------
+    value : scalar
+        Of the result's type.
+    dtype : numpy.dtype
+        Of the result.
+    n_signal : int
+        How many of the dims are signal dims.
+    mask_dims : tuple of bool
+        Along which dims the mask has positions of its own; along the others it is of size 1.
+    """
+
+    name: ClassVar[str] = "mask"
 
     value: Any
     dtype: np.dtype[Any]
+    n_signal: int
+    mask_dims: tuple[bool, ...]
 
-    def __call__(self, block: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        """Copy a block and put the value where it is masked; the mask may be of size 1 along a dim."""
+    @property
+    def over(self) -> tuple[bool, ...]:
+        """Take one mask."""
+        return self.mask_dims
+
+    def __call__(self, block: npt.NDArray[Any], *masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Copy a block, and put the value in."""
         out = block.astype(self.dtype)
-        np.copyto(out, self.value, where=masked)
+        np.copyto(out, self.value, where=masks[0])
         return out
+
+    def into(self, tile: npt.NDArray[Any], out: npt.NDArray[Any], bench: Bench, *masks: npt.NDArray[np.bool_]) -> None:
+        """Copy a tile, and put the value in."""
+        from refold.prepare.compiled import fill_channels, fill_pixels  # numba costs more to import than this package
+
+        rows, target, split = as_rows(tile, self.n_signal), as_rows(out, self.n_signal), tile.ndim - self.n_signal
+        if any(self.mask_dims[split:]):
+            masked = broadcast_flat(masks[0], (*(1,) * split, *tile.shape[split:]))
+            fill_channels(rows, masked, self.value, target)
+        else:
+            masked = broadcast_flat(masks[0], (*tile.shape[:split], *(1,) * self.n_signal))
+            fill_pixels(rows, masked, self.value, target)
 
 
 def mask(
@@ -104,10 +139,8 @@ def mask(
     if drop:
         return _dropped(cube, masked)
     value, dtype = _fill(cube, masked, fill)
-    others = _laid_over(cube, masked)
-    if cube.chunks is None and masked.chunks is None:
-        return with_data(cube, Fill(value, dtype)(cube.values, others))
-    return with_data(cube, blockwise(cube, Fill(value, dtype), others, dtype=dtype, label="mask"))
+    step = Fill(value, dtype, len(signal_dims(cube)), tuple(dim in masked.dims for dim in cube.dims))
+    return with_data(cube, lay(cube, step, _laid_over(cube, masked)))
 
 
 def _of_array(cube: xr.DataArray, array: Any, dims: Sequence[str] | None) -> xr.DataArray:
@@ -205,7 +238,7 @@ def _dropped(cube: xr.DataArray, masked: xr.DataArray) -> xr.DataArray:
 
 def _fill(cube: xr.DataArray, masked: xr.DataArray, fill: float | None) -> tuple[Any, np.dtype[Any]]:
     """Choose what masked values become, and the type that holds it."""
-    dtype, on_pixels = cube.dtype, set(map(str, masked.dims)) <= set(navigation_dims(cube))
+    dtype, on_pixels = cube.dtype.newbyteorder("="), set(map(str, masked.dims)) <= set(navigation_dims(cube))
     if fill is None and not on_pixels:
         return dtype.type(0), dtype
     if fill is None or (on_pixels and np.isnan(fill)):

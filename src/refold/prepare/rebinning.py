@@ -5,36 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from refold.cube import check_cube
 from refold.errors import ParameterError, TrimWarning
-from refold.prepare.blocks import blockwise, options_by_dim
-from refold.prepare.kernels import window_sums
-
-How = Literal["sum", "mean"]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Rebin one block: the step that a task of the lazy cube carries."""
-
-    factors: tuple[int, ...]
-    adding: np.dtype[Any]
-    dtype: np.dtype[Any]
-    how: How
-
-    def __call__(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Sum or average the windows of a block."""
-        total = window_sums(block, self.factors, self.adding)
-        if self.how == "sum":
-            return total.astype(self.dtype, copy=False)
-        return np.asarray(total / self.adding.type(math.prod(self.factors)), self.dtype)
+from refold.prepare.blocks import lay, options_by_dim
+from refold.prepare.windows import How, Windows
 
 
 def rebin(
@@ -94,10 +73,7 @@ def rebin(
     step = _windows(cube, merged, how)
     if cube.chunks is not None:
         cube = cube.chunk({dim: _whole_chunks(cube.chunksizes[dim], factor) for dim, factor in merged.items()})
-    chunks = cube.chunks and tuple(
-        tuple(size // factor for size in sizes) for sizes, factor in zip(cube.chunks, step.factors, strict=True)
-    )
-    data = blockwise(cube, step, dtype=step.dtype, label="rebin", chunks=chunks or None)
+    data = lay(cube, step)
     coords = {name: _merged_coord(coord.variable, merged) for name, coord in cube.coords.items()}
     return xr.DataArray(data, coords, cube.dims, cube.name, cube.attrs)
 
@@ -157,7 +133,7 @@ def sum_dtype(dtype: np.dtype[Any], n: int) -> np.dtype[Any]:
     (dtype('uint16'), dtype('int32'), dtype('float32'))
     """
     if dtype.kind == "f":
-        return np.dtype(np.float32) if dtype.itemsize < 4 else dtype
+        return np.dtype(np.float32) if dtype.itemsize < 4 else dtype.newbyteorder("=")
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     for size in (1, 2, 4, 8):
         candidate = np.dtype(f"{'i' if dtype.kind == 'i' else 'u'}{size}")
