@@ -13,6 +13,7 @@ import numpy.typing as npt
 import zarr
 
 from refold.engine.block import Block, Where
+from refold.engine.encoding import ChunkWriter, is_whole
 from refold.errors import DiskFullError, ParameterError
 
 Compute = Callable[[Block, Where], Any]
@@ -59,6 +60,7 @@ class ZarrWriter:
         self.compute = compute
         # A lock cannot be pickled, and a writer with one shall not be.
         self._turn = Lock() if shared else None
+        self._ways = {name: None if shared else ChunkWriter.of(target) for name, target in self.targets.items()}
 
     def start(self) -> None:
         """A writer keeps nothing."""
@@ -80,8 +82,7 @@ class ZarrWriter:
                     "let compute return what the target holds for each pixel",
                 )
             try:
-                with self._turn or nullcontext():
-                    target[where.slices] = value
+                self._write(name, where, value)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise DiskFullError(
@@ -90,6 +91,14 @@ class ZarrWriter:
                         "free some, or choose another place, and start the run again: it goes on where it stopped",
                     ) from error
                 raise
+
+    def _write(self, name: str, where: Where, value: npt.NDArray[Any]) -> None:
+        way, target = self._ways[name], self.targets[name]
+        if way is not None:
+            way.write((*where.slices, *(slice(0, size) for size in target.shape[len(where.shape) :])), value)
+            return
+        with self._turn or nullcontext():
+            target[where.slices] = value
 
     def merge(self, one: None, other: None) -> None:
         """Nothing to join."""
@@ -108,11 +117,9 @@ def _check_target(name: str, target: zarr.Array[Any], where: Where, *, shared: b
         )
     if shared:
         return
-    sizes = target.shards or target.chunks
-    for part, size, chunk in zip(where.slices, where.grid, sizes, strict=False):
-        if part.start % chunk or (part.stop % chunk and part.stop != size):
-            raise ParameterError(
-                f"a block at {where.slices} for {name or 'a target'} with chunks {sizes}",
-                "chunks that no two blocks share",
-                "create the target with chunks=grid.target_chunks(…), or write with shared=True",
-            )
+    if not is_whole(where.slices, target):
+        raise ParameterError(
+            f"a block at {where.slices} for {name or 'a target'} with chunks {target.shards or target.chunks}",
+            "chunks that no two blocks share",
+            "create the target with chunks=grid.target_chunks(…), or write with shared=True",
+        )
