@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from refold.prepare import rebin as rebin
     from refold.recipe import Recipe as Recipe
     from refold.reduce import PCA as PCA
+    from refold.source import convert as convert
     from refold.source import info as info
     from refold.source import open as open
     from refold.source import synthetic as synthetic
@@ -51,7 +52,7 @@ _ROOMS = {
     "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
     "refold.recipe": ("Recipe",),
     "refold.reduce": ("PCA",),
-    "refold.source": ("info", "open", "synthetic"),
+    "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

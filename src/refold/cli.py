@@ -1,4 +1,4 @@
-"""The command line: `refold plan | run | report | info | demo`. Each command delegates to one call."""
+"""The command line: `refold plan | run | convert | report | info | demo`. Each command delegates to one call."""
 
 from __future__ import annotations
 
@@ -215,6 +215,42 @@ def plan(
         f"{sizes[0]} read; {sizes[1]} written before compression; peak memory {sizes[2]} with "
         f"{format_bytes(forecast['memory_allowed'])} allowed for data; about {forecast['seconds']:.0f} s."
     )
+    for note in forecast["notes"]:
+        out.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    scan: Scan,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new Zarr store.")],
+    signal: Signal = None,
+    chunks: Annotated[str | None, typer.Option(help="Sizes of navigation tiles, as in y=32,x=32.")] = None,
+    set_: Set = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Copy a scan into a Zarr store whose chunks hold whole signals; each of its own chunks is decoded once."""
+    from refold.source import convert as convert_scan
+
+    recipe = _recipe(scan, signal=signal, set_=set_, memory=memory, workers=workers)
+    source, use = recipe.source.to_dict(), recipe.resources
+    tiles = parse_factors(chunks) if chunks else None
+    done = convert_scan(
+        source.pop("path"), output, chunks=tiles, memory=use.memory, workers=use.workers, overwrite=overwrite, **source
+    )
+    if json_:
+        _print_json(done.as_dict())
+        return
+    sizes = [format_bytes(size) for size in (done.bytes_read, done.bytes_stored, done.peak_memory)]
+    shape = ", ".join(f"{dim} {size}" for dim, size in done.chunks.items())
+    passes = "one pass" if done.passes == 1 else "two passes"
+    out.print(
+        f"{sizes[0]} read, each chunk once, and {sizes[1]} stored in {passes}; chunks of {shape}; "
+        f"{done.seconds:.1f} s, peak memory {sizes[2]}"
+    )
+    out.print(f"scan    {done.store}", soft_wrap=True)
 
 
 @app.command()

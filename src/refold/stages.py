@@ -21,6 +21,7 @@ from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, 
 from refold.engine.layout import states_alive
 from refold.engine.reading import CubeReader
 from refold.planning import Grid
+from refold.planning.advice import convert_command, on_rereading
 from refold.planning.forecast import Forecast, Sizes, forecast
 from refold.prepare import clip, crop, log1p, mask, normalise, rebin
 from refold.recipe import Prepare, Recipe
@@ -146,7 +147,24 @@ class Work:
             workers=budget.workers,
             full_pixels=n_pixels(self.full),
         )
-        return forecast(sizes, budget.memory, reused)
+        found = forecast(sizes, budget.memory, reused)
+        return replace(found, notes=self._notes(found, reused))
+
+    def _notes(self, found: Forecast, reused: frozenset[str]) -> tuple[str, ...]:
+        """What the run could do without: chunks decoded more than once in a sweep."""
+        sizes = found.sizes
+        if not self.grid.splits_chunks and sizes.chunk_reads <= sizes.raw_chunks:
+            return ()
+        once = CubeReader(self.cube, Grid(tuple((0, size) for size in self.grid.shape))).reads
+        lean = forecast(replace(sizes, chunk_reads=once), found.memory_allowed, reused)
+        if found.bytes_read == lean.bytes_read:
+            return ()
+        attrs, source = self.raw.attrs, self.recipe.source.to_dict()
+        if "path" not in source and "source" in attrs:
+            source = {"path": attrs["source"], "signal": attrs["signal"]}
+        command = convert_command(source, self.recipe.resources.memory) if "path" in source else None
+        more = (found.bytes_read - lean.bytes_read, found.seconds - lean.seconds)
+        return (on_rereading(sizes.chunk_reads / once, *more, command),)
 
     # --- the stages, in their order -----------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def plan_grid(
         raise MemoryBudgetError(
             f"{format_bytes(alive)} of sums and {budget.workers} chunks that take {format_bytes(read)} each to read",
             f"at most {format_bytes(budget.memory)}",
-            "allow more memory, use fewer workers, or store the scan in smaller chunks",
+            "allow more memory, use fewer workers, or store the scan in smaller chunks with refold convert",
         )
     n_navigation = len(navigation_dims(cube))
     worth = n_pixels(cube) * pixel_bytes(cube) // _WORTH_BYTES

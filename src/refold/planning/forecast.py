@@ -123,6 +123,8 @@ class Forecast:
         In their order.
     memory_allowed : int
         The budget for data.
+    notes : tuple of str
+        What could be better, and how.
 
     Examples
     --------
@@ -134,6 +136,7 @@ class Forecast:
     sizes: Sizes
     stages: Mapping[str, StageForecast] = field(default_factory=dict)
     memory_allowed: int = 0
+    notes: tuple[str, ...] = ()
 
     def _sum(self, name: str) -> Any:
         return sum(getattr(stage, name) for stage in self.stages.values() if not stage.reused)
@@ -175,17 +178,13 @@ class Forecast:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
+        sums = ("sweeps", "tasks", "chunks_read", "bytes_read", "bytes_written", "peak_memory", "seconds")
         return {
             "stages": {name: asdict(stage) for name, stage in self.stages.items()},
-            "sweeps": self.sweeps,
-            "tasks": self.tasks,
-            "chunks_read": self.chunks_read,
-            "bytes_read": self.bytes_read,
-            "bytes_written": self.bytes_written,
-            "peak_memory": self.peak_memory,
+            **{name: getattr(self, name) for name in sums},
             "memory_allowed": self.memory_allowed,
-            "seconds": self.seconds,
             "features_written": self.sizes.materialise,
+            "notes": list(self.notes),
         }
 
     def check(self, free_disk: int | None = None) -> None:

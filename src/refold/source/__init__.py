@@ -1,7 +1,8 @@
-"""Ways in: `open` any scan lazily, in any format, and `info` on what a file holds."""
+"""Ways in: `open` any scan lazily, in any format; `info` on what a file holds; `convert` it to chunks that suit."""
 
 from refold.source import synthetic
+from refold.source.converting import Converted, convert
 from refold.source.opening import info, open
 from refold.source.signals import SignalInfo
 
-__all__ = ["SignalInfo", "info", "open", "synthetic"]
+__all__ = ["Converted", "SignalInfo", "convert", "info", "open", "synthetic"]
