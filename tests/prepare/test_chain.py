@@ -22,7 +22,7 @@ from refold.prepare.tiles import tiles
 from refold.prepare.values import Limits, Logarithm, Scale
 from refold.prepare.windows import Windows
 
-INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+INTEGERS = ("bool", "uint8", "int16", "uint32", "uint64", "int64")
 FLOATS = ("float16", "float32", "float64")
 
 
@@ -114,7 +114,7 @@ def test_windows_of_any_number_of_dims(shape: tuple[int, ...]) -> None:
             agree([window((2,) * (len(shape) - 1) + (1,), block.dtype)], block)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "int64", "uint64", *FLOATS])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64", "uint64", *FLOATS])
 def test_values_of_any_type(dtype: str) -> None:
     block = numbers((3, 4, 10, 12), dtype)
     kind = np.dtype(np.float64 if block.dtype.itemsize == 8 else np.float32)
@@ -174,9 +174,7 @@ def test_steps_one_after_the_other(dtype: str) -> None:
 def test_tiles_cover_a_block_in_its_order(windows: list[int], data: st.DataObject) -> None:
     whole = data.draw(st.integers(1, len(windows)))
     seen = np.arange(math.prod(windows)).reshape(windows)
-    parts = [
-        seen[tuple(slice(*bounds) for bounds in tile)] for tile in tiles(windows, whole, data.draw(st.floats(1, 9e3)))
-    ]
+    parts = [seen[place] for place in tiles(windows, whole, data.draw(st.floats(1, 9e3)))]
     assert all(part.flags.c_contiguous for part in parts)
     assert all(part.shape[len(windows) - whole :] == seen.shape[len(windows) - whole :] for part in parts)
     np.testing.assert_array_equal(np.concatenate([part.ravel() for part in parts]), seen.ravel())

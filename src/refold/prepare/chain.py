@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from refold.engine.buffers import empty
 from refold.prepare.steps import Step, is_compiled
-from refold.prepare.tiles import Bench, Tile, is_row_wise, read_only, tiles
+from refold.prepare.tiles import Bench, Place, is_row_wise, read_only, tiles
 
 Array = npt.NDArray[Any]
 _WORTH_COMPILING = 1 << 18  # values; below that NumPy is as fast as the call
@@ -73,10 +73,10 @@ class Chain:
             return self._in_numpy(block, masks)
         factors = self.factors(block.ndim)
         windows = tuple(size // factor for size, factor in zip(block.shape, factors[-1], strict=True))
-        out, bench = empty(windows, self.dtype), Bench()
-        for tile in tiles(windows, max(1, *(step.whole for step in self.steps)), self._nbytes(factors)):
-            place = tuple(slice(*bounds) for bounds in tile)
-            self._fill(block, masks, tile, factors, out[place], bench)
+        out = empty(windows, self.dtype)
+        walk = _Walk(self, read_only(block), masks, out)
+        for place in tiles(windows, max(1, *(step.whole for step in self.steps)), self._nbytes(factors)):
+            walk.take(place)
         return out
 
     def _in_numpy(self, block: Array, masks: Sequence[Array]) -> Array:
@@ -91,44 +91,66 @@ class Chain:
         dtypes = [self.source, *(step.dtype for step in self.steps)]
         return sum(size * dtype.itemsize for size, dtype in zip(sizes, dtypes, strict=True))
 
-    def _fill(
-        self, block: Array, masks: Sequence[Array], tile: Tile, factors: list[tuple[int, ...]], out: Array, bench: Bench
+
+class _Walk:
+    """One block on its way through a chain; what all its tiles share is made once, for a tile takes microseconds."""
+
+    def __init__(self, chain: Chain, block: Array, masks: Sequence[Array], out: Array) -> None:
+        self.steps, self.block, self.out, self.bench = chain.steps, block, out, Bench()
+        *before, total = chain.factors(block.ndim)
+        self.scales = [tuple(n // part for n, part in zip(total, parts, strict=True)) for parts in before]
+        left = iter(masks)
+        self.masks = [None if step.over is None else next(left) for step in chain.steps]
+        self.rooms: dict[tuple[int, ...], list[tuple[Array, Array]]] = {}
+
+    def take(self, place: Place) -> None:
+        """Take the tile at a place of the result through all steps, the last of which writes it there."""
+        target = self.out[place]
+        rooms = self.rooms.get(target.shape)
+        if rooms is None:
+            rooms = self.rooms[target.shape] = self._rooms(target.shape)
+        values = _readable(self.block[_scaled(place, self.scales[0])], self.steps[0], self.bench)
+        for step, scale, mask, (room, seen) in zip(self.steps, self.scales, self.masks, rooms, strict=False):
+            self._do(step, values, room, scale, mask, place)
+            values = seen
+        self._do(self.steps[-1], values, target, self.scales[-1], self.masks[-1], place)
+
+    def _rooms(self, shape: tuple[int, ...]) -> list[tuple[Array, Array]]:
+        """Where the steps but the last put a tile, to be written and to be read."""
+        rooms = []
+        for count, (step, scale) in enumerate(zip(self.steps[:-1], self.scales[1:], strict=True)):
+            room = self.bench.get((count % 2, step.dtype, shape), _times(shape, scale), step.dtype)
+            rooms.append((room, read_only(room)))
+        return rooms
+
+    def _do(
+        self, step: Step, values: Array, out: Array, scale: tuple[int, ...], mask: Array | None, place: Place
     ) -> None:
-        """Take one tile through all steps, the last of which writes into its place in the result."""
-        values = _readable(block[_slices(tile, factors[-1], factors[0])], self.steps[0], bench)
-        for count, step in enumerate(self.steps, start=1):
-            here = _slices(tile, factors[-1], factors[count - 1])
-            n_masks = step.over is not None
-            own, masks = [_part(mask, here) for mask in masks[:n_masks]], masks[n_masks:]
-            shape = [size // factor for size, factor in zip(values.shape, step.factors_of(block.ndim), strict=True)]
-            target = out if count == len(self.steps) else bench.get(count % 2, shape, step.dtype)
-            if is_compiled(values.dtype) and is_compiled(step.dtype):
-                step.into(read_only(values), target, bench, *own)
-            else:
-                target[...] = step(values, *own)
-            values = target
+        own = () if mask is None else (_part(mask, _scaled(place, scale)),)
+        if is_compiled(values.dtype) and is_compiled(step.dtype):
+            step.into(values, out, self.bench, *own)
+        else:
+            out[...] = step(values, *own)
 
 
 def _times(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
     return tuple(a * b for a, b in zip(one, other, strict=True))
 
 
-def _slices(tile: Tile, total: Sequence[int], before: Sequence[int]) -> tuple[slice, ...]:
+def _scaled(place: Place, scale: tuple[int, ...]) -> Place:
     """Where a tile of the result lies in what a step gets."""
-    scale = [whole // part for whole, part in zip(total, before, strict=True)]
-    return tuple(slice(start * n, stop * n) for (start, stop), n in zip(tile, scale, strict=True))
+    return tuple(slice(part.start * n, part.stop * n) for part, n in zip(place, scale, strict=True))
 
 
-def _part(mask: Array, here: tuple[slice, ...]) -> Array:
+def _part(mask: Array, place: Place) -> Array:
     """The part of a mask that lies over a tile."""
-    return mask[tuple(part if size > 1 else slice(None) for part, size in zip(here, mask.shape, strict=True))]
+    return mask[tuple(part if size > 1 else slice(None) for part, size in zip(place, mask.shape, strict=True))]
 
 
 def _readable(tile: Array, step: Step, bench: Bench) -> Array:
     """Copy a tile of the source if the first step cannot read it as it lies; it stays in cache."""
-    shortens = any(factor > 1 for factor in step.factors_of(tile.ndim))
-    if tile.dtype.isnative and (tile.flags.c_contiguous or (shortens and is_row_wise(tile))):
+    if tile.dtype.isnative and (tile.flags.c_contiguous or (step.reads_rows and is_row_wise(tile))):
         return tile
     copy = bench.get("source", tile.shape, tile.dtype.newbyteorder("="))
     copy[...] = tile
-    return copy
+    return read_only(copy)

@@ -36,6 +36,11 @@ class Step(Protocol):
         ...
 
     @property
+    def reads_rows(self) -> bool:
+        """Whether it reads tiles as they lie in memory, so long as their last dim is contiguous."""
+        ...
+
+    @property
     def over(self) -> tuple[bool, ...] | None:
         """Along which dims its mask has positions of its own, if it takes one; along the others that is of size 1."""
         ...
@@ -51,13 +56,15 @@ class Step(Protocol):
     def into(self, tile: Array, out: Array, bench: Bench, *masks: Array) -> None:
         """Do it to a tile, compiled; ``tile`` is read only, and both are of types that `is_compiled` knows.
 
-        ``out`` is contiguous, and so is the tile, except that a step that shortens dims gets any that is row-wise.
+        Both are contiguous, except the tile of a step that reads rows.
         """
         ...
 
 
 class ValueStep:
     """A step that leaves the shape as it is."""
+
+    reads_rows: ClassVar[bool] = False
 
     @property
     def whole(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -14,11 +13,11 @@ import numpy.typing as npt
 from refold.engine.buffers import empty
 
 Array = npt.NDArray[Any]
-Tile = tuple[tuple[int, int], ...]
-_CACHE = 1 << 20  # bytes of a tile in all its forms: fits a second cache, and is long beside a call from Python
+Place = tuple[slice, ...]
+_CACHE = 1 << 21  # bytes of a tile in all its forms: fits a second cache, and is long beside a call from Python
 
 
-def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Tile]:
+def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Place]:
     """Cut a block into tiles that lie one after the other in a C-ordered result.
 
     Parameters
@@ -32,13 +31,13 @@ def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Tile]:
 
     Yields
     ------
-    tuple of (int, int)
-        Where the tile begins and ends along each dim of the result.
+    tuple of slice
+        Where the tile lies in the result.
 
     Examples
     --------
-    >>> list(tiles((2, 3), whole=1, nbytes=2**18))
-    [((0, 1), (0, 3)), ((1, 2), (0, 3))]
+    >>> list(tiles((2, 3), whole=1, nbytes=2**19))
+    [(slice(0, 1, None), slice(0, 3, None)), (slice(1, 2, None), slice(0, 3, None))]
     """
     free = len(windows) - whole
     sides = [1] * free + list(windows[free:])
@@ -48,7 +47,7 @@ def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Tile]:
         if sides[axis] < windows[axis]:
             break
     ranges = [
-        [(start, min(start + side, size)) for start in range(0, size, side)]
+        [slice(start, min(start + side, size)) for start in range(0, size, side)]
         for side, size in zip(sides, windows, strict=True)
     ]
     yield from product(*ranges)
@@ -70,6 +69,8 @@ class Bench:
 
 def flat(values: Array) -> Array:
     """Lay all values from the first to the last in memory in a row, read only; the last dim must be contiguous."""
+    if values.flags.c_contiguous:
+        return values.reshape(-1)
     size = values.dtype.itemsize
     length = 1 + sum((n - 1) * (s // size) for n, s in zip(values.shape, values.strides, strict=True))
     return np.lib.stride_tricks.as_strided(values, (length,), (size,), writeable=False)
@@ -82,14 +83,12 @@ def is_row_wise(values: Array) -> bool:
     return regular and (values.shape[-1] == 1 or values.strides[-1] == size)
 
 
-@lru_cache(maxsize=64)
-def starts(shape: tuple[int, ...], steps: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def starts(shape: Sequence[int], steps: Sequence[int]) -> npt.NDArray[np.int64]:
     """Find where the positions of a grid lie in memory, in C order, counted in values from its first."""
     places = np.zeros((1,), np.int64)
     for size, step in zip(shape, steps, strict=True):
         places = (places[:, None] + np.arange(size, dtype=np.int64) * step).ravel()
-    places.flags.writeable = False
-    return places
+    return read_only(places)
 
 
 def read_only(values: Array) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ class Windows:
 
     name: ClassVar[str] = "rebin"
     whole: ClassVar[int] = 0
+    reads_rows: ClassVar[bool] = True
     over: ClassVar[None] = None
 
     factors: tuple[int, ...]
@@ -69,46 +71,57 @@ class Windows:
 
     def _sum_into(self, tile: Array, out: Array, bench: Bench) -> None:
         """Add along one dim and fold the last while the tile is read; then add along the others, in their order."""
-        from refold.prepare.compiled import add_windows
+        from refold.prepare.compiled import add_runs, add_windows
 
-        first, others = self._passes()
-        values = self._read(tile, first, bench, None if others else out)
+        reading = _reading(self.factors, tile.shape, tile.strides, tile.itemsize)
+        shape, others = list(reading.shape), reading.others
+        values = bench.get(("windows", 0), shape, self.adding) if others else out
+        row = bench.get("row", (reading.row,), self.adding)
+        runs = values.reshape(len(reading.starts), -1)
+        add_runs(flat(tile), reading.starts, reading.step, reading.factor, self.factors[-1], row, runs)
         for count, axis in enumerate(others, start=1):
-            shape, inner = list(values.shape), math.prod(values.shape[axis + 1 :])
+            inner = math.prod(shape[axis + 1 :])
             windows = values.reshape(-1, self.factors[axis], inner)
             shape[axis] //= self.factors[axis]
             values = out if count == len(others) else bench.get(("windows", count % 2), shape, self.adding)
             add_windows(read_only(windows), values.reshape(-1, inner))
 
-    def _passes(self) -> tuple[int | None, list[int]]:
-        """Dims to add along, one a pass; none in the first, where the last dim must be folded before that."""
-        last = len(self.factors) - 1
-        axes = [axis for axis in adding_order(last + 1) if axis != last and self.factors[axis] > 1]
-        if not axes or (self.factors[last] > 1 and axes[0] != last - 1):
-            return None, axes
-        return axes[0], axes[1:]
 
-    def _read(self, tile: Array, axis: int | None, bench: Bench, out: Array | None) -> Array:
-        """Make the first pass, over a tile as it lies in memory."""
-        from refold.prepare.compiled import add_runs
+class _Reading(NamedTuple):
+    """How a tile is read, once: runs of values that are added, and then folded."""
 
-        factor, fold = 1 if axis is None else self.factors[axis], self.factors[-1]
-        shape, steps = list(tile.shape), [stride // tile.itemsize for stride in tile.strides]
-        step = 0 if axis is None else steps[axis]
-        outer, width = tile.ndim - 1, shape[-1]
-        while outer - 1 > (-1 if axis is None else axis) and self._joins(steps[outer - 1], width, shape[outer - 1]):
-            outer -= 1
-            width *= shape[outer]
-        if axis is not None:
-            shape[axis] //= factor
-            steps[axis] *= factor
-        begins = starts(tuple(shape[:outer]), tuple(steps[:outer]))
-        shape[-1] //= fold
-        total = bench.get(("windows", 0), shape, self.adding) if out is None else out
-        row = bench.get("row", (width if fold > 1 else 0,), self.adding)
-        add_runs(flat(tile), begins, step, factor, fold, row, total.reshape(len(begins), -1))
-        return total
+    starts: npt.NDArray[np.int64]  # of the first run of each sum, from the first value of the tile
+    step: int  # from each run to the next that is added to it
+    factor: int  # runs that are added
+    row: int  # room for a sum that is to be folded
+    shape: tuple[int, ...]  # of what is left
+    others: tuple[int, ...]  # dims along which that is added then
 
-    def _joins(self, step: int, width: int, size: int) -> bool:
-        """Whether a dim's positions follow each other in memory, and may be added in one go."""
-        return step == width and (self.factors[-1] == 1 or width * size <= _LONGEST_ROW)
+
+@lru_cache(maxsize=64)
+def _reading(factors: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> _Reading:
+    """Work out how tiles of a shape are read: most have the same."""
+    axis, others = _passes(factors)
+    sizes, steps = list(shape), [stride // itemsize for stride in strides]
+    step, factor, fold = (0, 1, factors[-1]) if axis is None else (steps[axis], factors[axis], factors[-1])
+    outer, width = len(shape) - 1, shape[-1]
+    while outer - 1 > (-1 if axis is None else axis) and steps[outer - 1] == width:
+        if fold > 1 and width * shape[outer - 1] > _LONGEST_ROW:
+            break
+        outer -= 1
+        width *= shape[outer]
+    if axis is not None:
+        sizes[axis] //= factor
+        steps[axis] *= factor
+    begins = starts(sizes[:outer], steps[:outer])
+    sizes[-1] //= fold
+    return _Reading(begins, step, factor, width if fold > 1 else 0, tuple(sizes), others)
+
+
+def _passes(factors: tuple[int, ...]) -> tuple[int | None, tuple[int, ...]]:
+    """Find the dims to add along, one a pass; none in the first, where the last dim must be folded before that."""
+    last = len(factors) - 1
+    axes = [axis for axis in adding_order(last + 1) if axis != last and factors[axis] > 1]
+    if not axes or (factors[last] > 1 and axes[0] != last - 1):
+        return None, tuple(axes)
+    return axes[0], tuple(axes[1:])
