@@ -17,6 +17,7 @@ from zarr.storage import LocalStore, MemoryStore
 from refold.cube import as_cube, check_cube, signal_dims
 from refold.errors import ParameterError, UnknownFormatError
 from refold.source import info, open
+from refold.source import zarr as zarr_source
 from tests.guards import CountingStore, chunk_keys, count_reads, no_compute
 from tests.source.stores import AXES_4D, counts, write_zspy
 
@@ -256,3 +257,16 @@ def test_info_tells_what_open_gives(tmp_path):
     assert signal.units == tuple(cube[dim].attrs.get("units") for dim in cube.dims)
     assert signal.bytes == cube.nbytes == math.prod(signal.shape) * 2
     assert signal.as_dict()["dims"] == list(cube.dims)
+
+
+def test_of_a_large_shard_a_block_reads_some_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(zarr_source, "_MOST_BYTES", 2 * 8 * 8 * 2)
+    values = np.arange(1, 16 * 8 * 8 + 1, dtype="u2").reshape(16, 8, 8)
+    array = zarr.create_array(tmp_path / "a", shape=values.shape, chunks=(1, 4, 8), shards=(8, 8, 8), dtype="u2")
+    array[:] = values
+    cube = open(tmp_path / "a")
+    assert cube.data.chunksize == (2, 8, 8)
+    with count_reads() as reads:
+        assert np.array_equal(cube.values, values)
+    assert max(reads.gets.values()) == 1
+    assert len(reads.gets) == 2 * (1 + 8 * 2)  # of each shard its index, and every chunk

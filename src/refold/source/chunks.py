@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,7 @@ class ChunkReader:
     fill_value: Any
     index: ShardIndex | None = None
     _tables: dict[Position, Table | None] = field(default_factory=dict, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, array: zarr.Array[Any]) -> ChunkReader | None:
@@ -147,12 +149,13 @@ class ChunkReader:
 
     def _table(self, index: ShardIndex, home: Position) -> Table | None:
         """Return the index of a shard that is read in parts, which follow each other; None if there is no such one."""
-        if home not in self._tables:
-            stored = self._object(home, -index.nbytes) if index.at_end else self._object(home, 0, index.nbytes)
-            while len(self._tables) >= _TABLES_KEPT:
-                self._tables.pop(next(iter(self._tables)), None)
-            self._tables[home] = self._parsed(index, home, stored)
-        return self._tables[home]
+        with self._lock:
+            if home not in self._tables:
+                stored = self._object(home, -index.nbytes) if index.at_end else self._object(home, 0, index.nbytes)
+                while len(self._tables) >= _TABLES_KEPT:
+                    del self._tables[next(iter(self._tables))]
+                self._tables[home] = self._parsed(index, home, stored)
+            return self._tables[home]
 
     def _parsed(self, index: ShardIndex, home: Position, stored: Bytes | None) -> Table | None:
         """Read an index out of the bytes of a shard, all of them or those of the index alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ from refold.source.lazy import lazy_array
 from refold.source.metadata import json_safe
 from refold.source.signals import Signal
 
+_MOST_BYTES = 64 * 2**20  # of a shard that is read in one piece
 _DIMS_V2 = "_ARRAY_DIMENSIONS"
 _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 _NOT_KEPT = frozenset({_DIMS_V2, "coordinates", "grid_mapping", *_PACKING})
@@ -176,10 +178,12 @@ def _array_signal(
 
 
 def _signal(array: zarr.Array[Any], name: str, axes: tuple[Axis, ...], attrs: dict[str, Any]) -> Signal:
-    chunks = tuple(
-        min(step, max(1, size)) for step, size in zip(array.shards or array.chunks, array.shape, strict=True)
-    )
-    reader, token = ChunkReader.of(_bare(array)) or ZarrRegion.of(array), _token(array)
+    direct = ChunkReader.of(_bare(array))
+    reader, token = direct or ZarrRegion.of(array), _token(array)
+    whole = array.shards or array.chunks
+    if array.shards is not None and direct is not None:
+        whole = _part_of_shard(array.shards, array.chunks, array.dtype.itemsize)
+    chunks = tuple(min(step, max(1, size)) for step, size in zip(whole, array.shape, strict=True))
     packing = {key: value for key, value in _packed_attrs(array).items() if key in _PACKING}
 
     def lazy(blocks: tuple[int, ...]) -> da.Array:
@@ -187,6 +191,20 @@ def _signal(array: zarr.Array[Any], name: str, axes: tuple[Axis, ...], attrs: di
 
     dtype = lazy(chunks).dtype if packing else array.dtype
     return Signal(name, axes, np.dtype(dtype), lazy, chunks, tiled=False, attrs=attrs)
+
+
+def _part_of_shard(shard: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """What of a shard is read at once: all of it, or, where that is too much for a block, whole chunks that divide it.
+
+    The last dims, which are the signal, are kept whole first.
+    """
+    part = list(chunk)
+    for axis in reversed(range(len(shard))):
+        others = itemsize * math.prod(part) // part[axis]
+        counts = range(shard[axis] // chunk[axis], 0, -1)
+        fitting = (n for n in counts if shard[axis] // chunk[axis] % n == 0 and n * chunk[axis] * others <= _MOST_BYTES)
+        part[axis] = chunk[axis] * next(fitting, 1)
+    return tuple(part)
 
 
 def _unpacked(values: da.Array, packing: Mapping[str, Any]) -> da.Array:
