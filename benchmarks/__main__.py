@@ -14,6 +14,7 @@ from benchmarks.tables import write_page
 
 GROUPS = ("reading", "raw_pass", "spectra", "pca", "kmeans", "kernels", "clustering", "forecast", "whole_run")
 QUICK_SECONDS = 130.0  # no group begins after this many with --quick: three minutes are promised
+REDUCED = "**In reduced size, for a look and not for a comparison:** times here are mostly those of starting up."
 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -49,18 +50,26 @@ def main() -> None:
                 print(f"{table}\n", flush=True)
                 tables.append(table)
             if options.write:
-                print(f"written: {write_page(name, module.__doc__, tables, how(setup, name)).name}", file=sys.stderr)
+                print(
+                    f"written: {write_page(name, about(setup, module.__doc__), tables, how(setup, name)).name}",
+                    file=sys.stderr,
+                )
             print(f"  {name}: {time.perf_counter() - began:.0f} s in all", file=sys.stderr, flush=True)
 
 
 def how(setup: Setup, name: str) -> str:
     """With which command, in words that stand on the page."""
-    size = "**In reduced size**, for a look and not for a comparison: " if setup.quick else ""
     flags = "".join(f" --{flag}" for flag in ("quick", "large") if getattr(setup, flag))
     rounds = f"medians of {setup.rounds} rounds" + (
         f" ({setup.slow_rounds} for what takes minutes)" if setup.slow_rounds != setup.rounds else ""
     )
-    return f"{size}`python -m benchmarks --only {name}{flags} --write`, {rounds}, contenders in alternation."
+    return f"`python -m benchmarks --only {name}{flags} --write`, {rounds}, contenders in alternation."
+
+
+def about(setup: Setup, text: str) -> str:
+    """What a page says first: of a small case, that it is one."""
+    title, _, rest = text.strip().partition("\n")
+    return f"{title}\n\n{REDUCED}\n{rest}" if setup.quick else text
 
 
 if __name__ == "__main__":
