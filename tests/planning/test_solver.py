@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refold.planning.rates import FALLBACK, Rates
 from refold.planning.solver import choose_solver, cost_of, incremental_choice, subspace_width
 
 
@@ -36,3 +37,25 @@ def test_costs_grow_with_the_scan() -> None:
         assert large.flops == 2 * small.flops
         assert large.state_bytes == small.state_bytes
     assert incremental_choice(10**5, 20).width == subspace_width(20, 10**9, 10**5)
+
+
+def test_slow_reading_favours_one_sweep() -> None:
+    quick = Rates(multiply=100e9, thin=80e9, memory=50e9, decode=20e9)
+    slow = Rates(multiply=100e9, thin=80e9, memory=8e9, decode=50e6)
+    names = [choose_solver(10**6, 4096, 20, 10**10, 3, rates=rates).name for rates in (quick, slow)]
+    assert names == ["subspace", "scatter"]
+
+
+@given(st.floats(0.9, 1.1), st.floats(0.9, 1.1))
+def test_noise_of_the_clock_does_not_decide(faster: float, slower: float) -> None:
+    """Rates off by a tenth: the figures that decide stay, or one of them moves by a step."""
+    rates = FALLBACK
+    shaken = Rates(rates.multiply * faster, rates.thin * slower, rates.memory * faster, rates.decode * slower)
+    assert shaken.products_per_value == rates.products_per_value
+    assert abs(shaken.fat - rates.fat) <= 0.5
+
+
+def test_width_fills_what_a_blas_multiplies_at_once() -> None:
+    for count in (1, 5, 20, 50):
+        assert (subspace_width(count, 10**6, 10**5) + 1) % 16 == 0
+        assert subspace_width(count, 10**6, 10**5) >= count + 20

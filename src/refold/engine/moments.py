@@ -14,7 +14,7 @@ from refold.engine.triangle import Triangle
 
 Vector = npt.NDArray[np.float64]
 Weighting = Literal["poisson"] | None
-_TILE_ROWS = 2048  # of a product: enough that adding it up costs little beside forming it
+_TILE_ROWS = 256, 2048  # of a product, at least and most: enough that adding it up costs little beside forming it
 _TYPICAL_ROWS = 256
 
 
@@ -119,7 +119,7 @@ class Moments:
     def nbytes(self) -> int:
         """Bytes of one state, with the tile of centred rows whose product is added to it."""
         features = self.n_features or 0
-        return 8 * features * 6 + (Triangle.nbytes(features) + 4 * _TILE_ROWS * features if self.scatter else 0)
+        return 8 * features * 6 + (Triangle.nbytes(features) + 4 * _tile(features) * features if self.scatter else 0)
 
     def start(self) -> _State:
         """Nothing seen yet."""
@@ -169,8 +169,9 @@ class Moments:
         shift = np.asarray(state.shift, dtype=dtype)
         if state.scatter is None:
             state.scatter = Triangle(rows.shape[1])
-        for start in range(0, len(used), _TILE_ROWS):
-            part = used[start : start + _TILE_ROWS]
+        tile = _tile(rows.shape[1])
+        for start in range(0, len(used), tile):
+            part = used[start : start + tile]
             centred = buffers.empty((len(part), rows.shape[1]), dtype)
             if scale is None:
                 centre_rows(rows, part, shift, centred)
@@ -236,6 +237,11 @@ class Moments:
             n_not_finite=state.not_finite,
             weighting=self.weighting,
         )
+
+
+def _tile(features: int) -> int:
+    least, most = _TILE_ROWS
+    return max(least, min(most, 4 * features))
 
 
 def _typical(rows: npt.NDArray[Any], used: npt.NDArray[np.bool_], scale: npt.NDArray[Any] | None) -> Vector:

@@ -51,7 +51,7 @@ class Triangle:
         for part, panel in zip(_parts(self.features), self.panels, strict=True):
             product = buffers.empty(panel.shape, rows.dtype)
             np.matmul(rows[:, part].T, rows[:, : part.stop], out=product)
-            panel += product
+            np.add(panel, product, out=panel)
 
     def add_outer(self, factor: float, vector: Vector) -> None:
         """Add a multiple of a vector's outer product with itself: noted only, and formed with all others at the end."""
@@ -60,7 +60,7 @@ class Triangle:
     def __iadd__(self, other: Triangle) -> Triangle:
         """Add another one of this size."""
         for panel, more in zip(self.panels, other.panels, strict=True):
-            panel += more
+            np.add(panel, more, out=panel)
         self.outer += other.outer
         return self
 

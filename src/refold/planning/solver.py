@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from refold.planning.rates import FALLBACK, Rates
+
 Name = Literal["scatter", "subspace", "incremental"]
 
-_SWEEPS = 4  # that subspace iteration takes, as a rule
-_READING = 150  # products in float32 that take as long as reading and converting one value
+_SWEEPS = 3  # that subspace iteration takes, as a rule: one for a start, two for images
+_START = 32  # columns that the first of them multiplies by
+_BLAS_STEP = 16  # columns that a BLAS multiplies at once
+_PANEL = 256  # features that are added to the scatter matrix at once; half of them on the wrong side of the diagonal
 _GUESS = 32  # components that a share of the variance may need
 _EXACT = 2048  # features up to which data seen once is summed in a scatter matrix
 _MANY = 1000  # features below which the scatter matrix costs little whatever else it is compared with
@@ -40,15 +44,17 @@ class SolverChoice:
 
 
 def subspace_width(n_components: int, n_pixels: int, n_features: int, oversampling: int | None = None) -> int:
-    """Columns of a subspace in which so many components are sought.
+    """Columns of a subspace in which so many components are sought; with one for the mean they fill what a BLAS takes.
 
     Examples
     --------
     >>> subspace_width(20, 65_536, 4_096), subspace_width(20, 65_536, 4_096, oversampling=10)
-    (60, 30)
+    (63, 30)
     """
-    extra = max(20, min(2 * n_components, 40)) if oversampling is None else oversampling
-    return min(n_components + extra, n_pixels, n_features)
+    if oversampling is None:
+        least = n_components + max(20, min(2 * n_components, 40))
+        return min(-(-(least + 1) // _BLAS_STEP) * _BLAS_STEP - 1, n_pixels, n_features)
+    return min(n_components + oversampling, n_pixels, n_features)
 
 
 def cost_of(
@@ -85,12 +91,15 @@ def cost_of(
     """
     values = n_pixels * n_features
     if name == "scatter":
-        # float64 sums, and the float32 product that is added to them
-        return SolverChoice("scatter", 1, 12 * n_features**2 + 48 * n_features, values * n_features)
+        # half of the matrix in float64, and the rows and the product of a panel in float32
+        state = 4 * n_features * (n_features + 2 * _PANEL + 2048) + 48 * n_features
+        return SolverChoice("scatter", 1, state, values * n_features)
     width = subspace_width(min(n_components, _GUESS) if share else n_components, n_pixels, n_features, oversampling)
     if name == "incremental":
         return SolverChoice("incremental", 1, 8 * 3 * n_features * width, 12 * values * width, width)
-    return SolverChoice("subspace", _SWEEPS, 12 * n_features * (width + 2), _SWEEPS * 4 * values * width, width)
+    state = n_features * (36 * width + 4 * 1056)  # a table of three widths, reduced in float64; a tile of rows
+    flops = 4 * values * (_START + (_SWEEPS - 1) * width)
+    return SolverChoice("subspace", _SWEEPS, state, flops, width)
 
 
 def choose_solver(
@@ -102,6 +111,7 @@ def choose_solver(
     *,
     share: bool = False,
     oversampling: int | None = None,
+    rates: Rates = FALLBACK,
 ) -> SolverChoice:
     """Choose between the scatter matrix and subspace iteration.
 
@@ -117,6 +127,8 @@ def choose_solver(
         Whether a share of the variance is asked for, so that the number of components is not known beforehand.
     oversampling : int, optional
         Columns of the subspace beyond the components.
+    rates : Rates
+        Of the machine. They are rounded coarsely first, so that the choice is the same whenever they were measured.
 
     Returns
     -------
@@ -133,8 +145,9 @@ def choose_solver(
     subspace = cost_of("subspace", n_pixels, n_features, n_components, oversampling, share=share)
     # Merging and solving hold one matrix more in float64.
     fits = scatter.state_bytes * in_flight + 8 * n_features**2 <= memory_bytes
-    values = n_pixels * n_features
-    cheap = scatter.flops + _READING * values <= subspace.flops + _READING * values * subspace.sweeps
+    reading = rates.products_per_value * n_pixels * n_features
+    formed = (scatter.flops + n_pixels * n_features * _PANEL) / rates.fat
+    cheap = formed + reading <= subspace.flops + reading * subspace.sweeps
     if fits and (share or cheap or n_features <= _MANY):
         return scatter
     return subspace

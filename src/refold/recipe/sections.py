@@ -111,7 +111,7 @@ class Reduce(Section):
     scaling: Literal["none", "standard", "poisson"] | None = None
     solver: Literal["auto", "scatter", "subspace", "incremental"] = "auto"
     oversampling: int | None = _rule(None, least=1, example="10")
-    tol: float = _rule(1e-3, least=0, example="1e-3")
+    tol: float = _rule(1e-2, least=0, example="1e-2")
     max_sweeps: int = _rule(12, least=1, example="12")
     random_state: int = _rule(0, least=0)
 

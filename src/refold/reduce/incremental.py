@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refold.engine import Block, Where
+from refold.engine import Block, Where, buffers
 from refold.reduce.leading import Leading, share_count
 from refold.reduce.scaling import row_factors
 
 Vector = npt.NDArray[np.float64]
 
 _ROUNDING = 1e-14  # share of the largest eigenvalue
+_TILE = 1024  # rows that a coarse sketch compresses at once
+_COARSE = 32  # directions to which it compresses them: few phases meet in one tile
 
 
 @dataclass
@@ -41,6 +43,9 @@ class Sketch:
         Of the rows.
     weighted : bool
         Whether rows are divided by the root of their sum.
+    coarse : bool
+        Whether tiles of rows are compressed before they enter the table, by the randomised range finder of Halko,
+        Martinsson and Tropp (2011), SIAM Rev. 53, 217: a tenth of the work, and no more than a good start.
 
     Notes
     -----
@@ -58,16 +63,20 @@ class Sketch:
     True
     """
 
-    def __init__(self, width: int, n_features: int, dtype: np.dtype[Any], *, weighted: bool = False) -> None:
+    def __init__(
+        self, width: int, n_features: int, dtype: np.dtype[Any], *, weighted: bool = False, coarse: bool = False
+    ) -> None:
         self.width = width
         self.n_features = n_features
         self.dtype = dtype
         self.weighted = weighted
+        self.coarse = coarse
 
     @property
     def nbytes(self) -> int:
         """Bytes of one state, with its reduction in float64."""
-        return 3 * self.width * self.n_features * (self.dtype.itemsize + 8)
+        table = 3 * self.width * self.n_features * (self.dtype.itemsize + 8)
+        return table + (_TILE + _COARSE) * self.n_features * self.dtype.itemsize * self.coarse
 
     def start(self) -> SketchState:
         """No rows."""
@@ -81,13 +90,38 @@ class Sketch:
             rows = (rows * weights.astype(rows.dtype)[:, None])[weights > 0]
         if not len(rows):
             return
-        mean = rows.mean(axis=0, dtype=np.float64)
+        mean = _mean(rows) if self.coarse else rows.mean(axis=0, dtype=np.float64)
         self._shift(state, mean, len(rows))
+        shift = mean.astype(rows.dtype)
+        if self.coarse:
+            for start in range(0, len(rows), _TILE):
+                part = rows[start : start + _TILE]
+                centred = np.subtract(part, shift, out=buffers.empty(part.shape, part.dtype))
+                # Other directions for each tile: what one lot of them hides, others show. With one lot the start was
+                # five times as far from the components.
+                seed = [int(edge.start) for edge in where.slices] + [start]
+                self._enter(state, self._compressed(centred, np.random.default_rng(seed)))
+            state.dropped |= len(rows) > _COARSE
+        else:
+            self._enter(state, rows, shift)
+
+    def _compressed(self, rows: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArray[Any]:
+        """Few rows whose scatter matrix about zero is nearly that of these."""
+        if len(rows) <= _COARSE:
+            return rows
+        reached = rows @ random.standard_normal((rows.shape[1], _COARSE), dtype=self.dtype)
+        squares, mixing = np.linalg.eigh((reached.T @ reached).astype(np.float64))
+        some = squares > np.finfo(self.dtype).eps * squares[-1]
+        basis = reached @ (mixing[:, some] / np.sqrt(squares[some])).astype(self.dtype)
+        compressed: npt.NDArray[Any] = basis.T @ rows
+        return compressed
+
+    def _enter(self, state: SketchState, rows: npt.NDArray[Any], shift: Any = 0) -> None:
+        """Put rows, less a shift, into the table."""
         start = 0
         while start < len(rows):
-            room = self._room(state)
-            part = rows[start : start + room]
-            np.subtract(part, mean.astype(rows.dtype), out=state.table[state.filled : state.filled + len(part)])
+            part = rows[start : start + self._room(state)]
+            np.subtract(part, shift, out=state.table[state.filled : state.filled + len(part)], casting="same_kind")
             state.filled += len(part)
             start += len(part)
 
@@ -119,18 +153,19 @@ class Sketch:
         if not (one.count and other.count):
             return one if one.count else other
         self._shift(one, other.mean, other.count)
-        start = 0
-        while start < other.filled:
-            part = other.table[start : min(other.filled, start + self._room(one))]
-            one.table[one.filled : one.filled + len(part)] = part
-            one.filled += len(part)
-            start += len(part)
+        self._enter(one, other.table[: other.filled])
         one.dropped |= other.dropped
         return one
 
     def finish(self, state: SketchState) -> SketchState:
         """The table itself."""
         return state
+
+
+def _mean(rows: npt.NDArray[Any]) -> Vector:
+    """Mean by a product, in the dtype of the rows: several times as fast as adding them up in float64."""
+    mean: Vector = (np.ones(len(rows), rows.dtype) @ rows).astype(np.float64) / len(rows)
+    return mean
 
 
 def leading_of_sketch(

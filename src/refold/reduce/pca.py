@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from refold.cube import n_features, n_pixels
 from refold.engine import current_settings, sweep
 from refold.engine.block import row_dtype
+from refold.engine.machine import machine_rates
 from refold.errors import ParameterError
 from refold.planning.solver import SolverChoice, choose_solver, cost_of, incremental_choice
 from refold.reduce.leading import check_count, fix_signs
@@ -102,7 +103,7 @@ class PCA(Projecting):
         scaling: Scaling = None,
         solver: Literal["auto", "scatter", "subspace", "incremental"] = "auto",
         oversampling: int | None = None,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         max_sweeps: int = 12,
         random_state: Any = 0,
     ) -> None:
@@ -218,8 +219,16 @@ class PCA(Projecting):
         if self.solver != "auto":
             return cost_of(self.solver, pixels, features, most, self.oversampling, share=share)
         budget = current_settings().budget
+        memory, in_flight = budget.memory // 2, budget.workers + 1
         return choose_solver(
-            pixels, features, most, budget.memory // 2, budget.workers + 1, share=share, oversampling=self.oversampling
+            pixels,
+            features,
+            most,
+            memory,
+            in_flight,
+            share=share,
+            oversampling=self.oversampling,
+            rates=machine_rates(),
         )
 
     def _options(self) -> Options:

@@ -14,19 +14,20 @@ from threadpoolctl import threadpool_limits
 from refold.engine import Moments, MomentsResult, sweep
 from refold.errors import ParameterError
 from refold.planning.solver import SolverChoice
-from refold.reduce.image import Image, ImageResult
+from refold.reduce.image import Image
 from refold.reduce.incremental import Sketch, SketchState, leading_of_sketch
 from refold.reduce.leading import Leading, completed
 from refold.reduce.scaling import column_factors, noise_floor, refuse_flat, refuse_hopeless
 from refold.reduce.scatter import leading_of, scaled_scatter
-from refold.reduce.subspace import Subspace, SubspaceSolver, random_block
+from refold.reduce.subspace import SubspaceSolver, random_block
 from refold.reduce.together import Together
 
 Vector = npt.NDArray[np.float64]
 Weighting = Literal["poisson"] | None
 
 _ROUNDING = 1e-6  # of a share of the variance
-_ILL = 1e3  # condition number of the start, past which only its image is used
+_FAR = 1e4  # squared distance of the mean from zero, in total variances, past which rows are centred before products
+_FRESH = 4  # random columns of the start, for what the first sweep may have missed
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,11 @@ class First:
     ----------
     moments : MomentsResult
         With the scatter matrix, if the solver wants it.
-    image : ImageResult, optional
-        First block of the subspace and its image.
     sketch : SketchState, optional
         Rows that stand for all.
     """
 
     moments: MomentsResult
-    image: ImageResult | None = None
     sketch: SketchState | None = None
 
 
@@ -105,10 +103,8 @@ def first_visitor(features: int, dtype: np.dtype[Any], choice: SolverChoice, opt
     if scatter:
         return moments
     weighted = weighting == "poisson"
-    if choice.name == "incremental":
-        return Together(moments, Sketch(choice.width, features, dtype, weighted=weighted))
-    block = random_block(features, choice.width, options.random_state)
-    return Together(moments, Image(block.astype(dtype), weighted=weighted))
+    coarse = choice.name == "subspace"
+    return Together(moments, Sketch(choice.width, features, dtype, weighted=weighted, coarse=coarse))
 
 
 def first_of(result: Any, options: Options) -> First:
@@ -146,11 +142,7 @@ def first_of(result: Any, options: Options) -> First:
             "sweep with the visitor that first_visitor gives",
         )
     rest = parts[1] if len(parts) > 1 else None
-    return First(
-        moments,
-        image=rest if isinstance(rest, ImageResult) else None,
-        sketch=rest if isinstance(rest, SketchState) else None,
-    )
+    return First(moments, sketch=rest if isinstance(rest, SketchState) else None)
 
 
 @dataclass
@@ -199,10 +191,11 @@ class Problem:
         """
         if self.first.moments.scatter is not None:
             return self._by_scatter(most), "scatter"
-        if self.first.sketch is not None:
-            return self._enough(self._by_sketch(self.first.sketch, most), most), "incremental"
         if choice.name == "subspace":
             return self._enough(self._by_subspace(choice.width, most), most), "subspace"
+        if self.first.sketch is not None:
+            leading = self._by_sketch(self.first.sketch, most, self.options.share)
+            return self._enough(leading, most), "incremental"
         # Moments alone were given: one more sweep for what this solver starts from.
         visitor = first_visitor(len(self.first.moments.mean), self.dtype, choice, self.options)
         self.first = first_of(sweep(self._source, visitor, label="components")[0], self.options)
@@ -219,9 +212,8 @@ class Problem:
         scatter = scaled_scatter(self.first.moments, self.factors, center=self.options.center)
         return leading_of(scatter, most, self.options.share)
 
-    def _by_sketch(self, sketch: SketchState, most: int) -> Leading:
-        center, share = self.options.center, self.options.share
-        return leading_of_sketch(sketch, self.factors, self.total, most, share, center=center)
+    def _by_sketch(self, sketch: SketchState, most: int, share: float | None) -> Leading:
+        return leading_of_sketch(sketch, self.factors, self.total, most, share, center=self.options.center)
 
     # One thread between the sweeps: the matrices are thin, and threads of BLAS that wait for each other were seen to
     # take eight times as long where another process was busy. Sweeps set a limit of their own.
@@ -236,15 +228,18 @@ class Problem:
             share=self.options.share,
             width=width,
             tol=self.options.tol,
-            max_sweeps=self.options.max_sweeps - (self.first.image is not None),
+            max_sweeps=max(1, self.options.max_sweeps - 1),
             floor=noise_floor(self.dtype),
         )
-        subspace, start = Subspace.empty(features), np.zeros((features, 0))
-        if self.first.image is not None:
-            start = self._start(subspace, self.first.image)
-        if not start.size and not subspace.size:
-            start = random_block(features, width, self.options.random_state)
-        return solver.solve(subspace, start)
+        return solver.solve(self._start(features, width))
+
+    def _start(self, features: int, width: int) -> Vector:
+        """What the first sweep took for the leading directions, and some at random."""
+        sketch, drawn = self.first.sketch, self.options.random_state
+        if sketch is None:
+            return random_block(features, width, drawn)
+        leading = self._by_sketch(sketch, max(1, width - _FRESH), None).vectors
+        return np.hstack([leading, random_block(features, min(_FRESH, features), drawn)])
 
     def _enough(self, leading: Leading, most: int) -> Leading:
         """As many components as asked for, or those that explain the share asked for."""
@@ -260,32 +255,16 @@ class Problem:
             )
         return leading
 
-    def _start(self, subspace: Subspace, image: ImageResult) -> Vector:
-        """Use the image of the first sweep, made before the factors of the features were known.
-
-        With C the plain and S C S the scaled scatter matrix, C Q tells the image of S^-1 Q. Where that is too
-        ill-conditioned, its image alone is a good start.
-        """
-        basis, formed = self._unscaled(image)
-        triangle = np.linalg.qr(basis, mode="r")
-        if np.linalg.cond(triangle) < _ILL:
-            subspace.add(basis, formed)
-            return np.zeros((len(basis), 0))
-        start: Vector = np.linalg.qr(formed)[0]
-        return start
-
     def _sweep(self, block: Vector) -> tuple[Vector, Vector]:
         """Directions as they were rounded, and their image under the scaled scatter matrix: one sweep."""
-        basis = block if self.factors is None else block * self.factors[:, None]
+        basis, moments = block if self.factors is None else block * self.factors[:, None], self.first.moments
         visitor = Image(
             np.ascontiguousarray(basis, dtype=self.dtype),
+            moments.mean,
             weighted=self.options.weighting == "poisson",
-            shift=self.first.moments.mean,
+            far=bool(moments.mean @ moments.mean > _FAR * moments.variance.sum()),
         )
         (image,) = sweep(self._source, visitor, label="components")
-        return self._unscaled(image)
-
-    def _unscaled(self, image: ImageResult) -> tuple[Vector, Vector]:
         basis, formed = image.basis.astype(np.float64), image.image
         if not self.options.center:
             formed = formed + np.outer(image.mean, image.count * (image.mean @ basis))

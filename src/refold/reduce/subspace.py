@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ Vector = npt.NDArray[np.float64]
 Operator = Callable[[Vector], tuple[Vector, Vector]]
 """Takes directions (feature, column), gives them as they were rounded, and their image."""
 
+_AHEAD = 11  # residuals beyond those of the components wanted: half the work of a whole block, and nearly its use
 _PARALLEL = 1e-5  # what is left of a unit direction inside the subspace when it counts as nothing new
 _STEADY = 1e-5  # relative change of the captured variance below which it no longer pays to wait for angles in the noise
 _FLAT = (
@@ -119,43 +121,39 @@ class SubspaceSolver:
     max_sweeps: int
     floor: float
 
-    def solve(self, subspace: Subspace, start: Vector) -> Leading:
+    def solve(self, start: Vector) -> Leading:
         """Iterate.
 
         Parameters
         ----------
-        subspace : Subspace
-            Directions whose image is known beforehand; may be empty.
         start : numpy.ndarray
-            Shape (feature, column): the first block, if none is known.
+            Shape (feature, column): the first block.
 
         Returns
         -------
         Leading
             As many as wanted, or as were found if the share was not reached.
         """
-        sweeps = 0
+        subspace = Subspace.empty(self.features)
         before: Vector | None = None
         captured = 0.0
         block = start
-        while True:
-            if not subspace.size:
-                subspace.add(*self.operator(block))
-                sweeps += 1
+        for sweeps in count(1):
+            subspace.add(*self.operator(block))
             values, coefficients = subspace.ritz()
             found = self._look(subspace, values, coefficients, before)
             if sweeps >= self.max_sweeps or self._done(found, captured):
-                return found.leading(self.total, sweeps)
+                break
             block = self._next(subspace, values, coefficients)
             if not block.size:
-                return found.exact().leading(self.total, sweeps)
+                found = found.exact()
+                break
             before, captured = found.moved, float(found.values.sum())
-            subspace.add(*self.operator(block))
-            sweeps += 1
+        return found.leading(self.total, sweeps)
 
     def _look(self, subspace: Subspace, values: Vector, coefficients: Vector, before: Vector | None) -> _Found:
         """Refine the leading pairs, and see how far they moved."""
-        wanted = self.most if self.share is None else subspace.size
+        wanted = self._wanted(subspace.size)
         squares, vectors = subspace.refined(values, coefficients, max(wanted, self.width), self.floor)
         plateau = float(squares[-1]) if self.width > wanted and len(squares) >= self.width else 0.0
         squares, vectors = squares[:wanted], vectors[:, :wanted]
@@ -168,11 +166,15 @@ class SubspaceSolver:
         inside = (subspace.basis @ coefficients[:, :wanted]).T @ vectors
         moved = np.sqrt(np.clip(1 - np.sum(inside**2, axis=0), 0, None))
         # The refined pairs lie half an iteration beyond the step just seen; the rate of the last one tells how far.
-        count = min(len(moved), 0 if before is None else len(before))
         rate = np.ones(len(moved))
-        if before is not None and count:
-            rate[:count] = np.sqrt(np.clip(moved[:count] / np.maximum(before[:count], 1e-300), 0, 1))
+        if before is not None:
+            both = min(len(moved), len(before))
+            rate[:both] = np.sqrt(np.clip(moved[:both] / np.maximum(before[:both], 1e-300), 0, 1))
         return _Found(squares, vectors, moved, moved * rate, reached, plateau)
+
+    def _wanted(self, size: int) -> int:
+        """Components wanted; all that the subspace holds, where their number is not known."""
+        return self.most if self.share is None else size
 
     def _done(self, found: _Found, captured: float) -> bool:
         """Whether all components are found; or all but those in the plateau, and these hold what variance they can."""
@@ -185,8 +187,8 @@ class SubspaceSolver:
 
     def _next(self, subspace: Subspace, values: Vector, coefficients: Vector) -> Vector:
         """Residuals of the leading Ritz pairs: where the image leaves the subspace."""
-        count = min(self.width, subspace.size, self.features - subspace.size)
-        leading, scale = coefficients[:, :count], values[:count]
+        some = min(self.width, self._wanted(subspace.size) + _AHEAD, subspace.size, self.features - subspace.size)
+        leading, scale = coefficients[:, :some], values[:some]
         residuals = subspace.image @ leading - subspace.basis @ (leading * scale)
         residuals -= subspace.basis @ (subspace.basis.T @ residuals)
         if not residuals.size:
