@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import zarr
 
 import refold
 from refold import cli
+from refold.engine.encoding import ChunkWriter
 from refold.recipe import Recipe
 from tests.runs import OPTIONS, phantom
 
@@ -134,6 +136,67 @@ def test_people_get_tables(command, small_scan):
     assert "phantom.run.zarr" in out
 
 
+# --- convert ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tall_scan(tmp_path):
+    """All positions, and one channel, in each chunk, of which no block of whole signals is made in 1 MB."""
+    data = np.random.default_rng(0).poisson(4.0, (64, 64, 96)).astype("uint16")
+    path = tmp_path / "a tall scan.zarr"
+    zarr.create_array(path, data=data, chunks=(64, 64, 1), dimension_names=("y", "x", "energy"))
+    return path
+
+
+def test_the_plan_proposes_to_convert_and_that_mends_it(command, tall_scan):
+    options = ["--memory", "1MB", "--components", 3, "--landmarks", 50, "--embed", "none"]
+    status, out, err = command("plan", tall_scan.name, *options)
+    assert (status, err) == (0, "")
+    assert "A sweep decodes each chunk of the scan" in out
+    planned = one_object(command("plan", tall_scan.name, *options, "--json")[1])
+    (note,) = planned["notes"]
+    program, *words = shlex.split(note.splitlines()[-1])
+    assert program == "refold"
+    status, _, err = command(*words)
+    assert status == 0, err
+    mended = one_object(command("plan", words[words.index("-o") + 1], *options, "--json")[1])
+    assert mended["notes"] == []
+    assert mended["chunks_read"] < planned["chunks_read"]
+    assert mended["bytes_read"] * float(note.split(" times")[0].rsplit(" ", 1)[1]) == pytest.approx(
+        planned["bytes_read"], 0.01
+    )
+
+
+def test_a_plan_without_such_chunks_proposes_nothing(command, small_scan):
+    assert one_object(command("plan", small_scan, *FAST[:4], "--json")[1])["notes"] == []
+    assert "refold convert" not in command("plan", small_scan, *FAST[:4])[1]
+
+
+def test_convert_as_json_and_for_people(command, tall_scan, tmp_path):
+    status, out, err = command(
+        "convert", tall_scan, "-o", "b.zarr", "--chunks", "y=16,x=8", "--memory", "600kB", "--json"
+    )
+    done = one_object(out)
+    assert (status, err) == (0, "")
+    assert done["store"] == "b.zarr"
+    assert done["chunks"] == {"y": 16, "x": 8, "energy": 96}
+    assert done["passes"] == 2
+    np.testing.assert_array_equal(refold.open("b.zarr"), refold.open(tall_scan))
+    status, out, _ = command("convert", tall_scan, "-o", "b.zarr", "--overwrite")
+    assert status == 0
+    assert "one pass" in out
+    assert "b.zarr" in out
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [tall_scan.name, "b.zarr"]
+
+
+def test_convert_takes_what_a_file_does_not_say_of_itself(command, tmp_path):
+    data = np.arange(3 * 4 * 5, dtype=">u2")
+    data.tofile("a.raw")
+    told = ["--set", "source.shape=[3, 4, 5]", "--set", 'source.dtype=">u2"']
+    assert command("convert", "a.raw", "-o", "b.zarr", *told)[0] == 0
+    np.testing.assert_array_equal(refold.open("b.zarr"), data.reshape(3, 4, 5))
+
+
 # --- recipes ----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +262,20 @@ CASES = {
     "bad --embed": (["run", "{scan}", "--embed", "tsne"], "RecipeError", "umap"),
     "bad UMAP parameter": (["run", "{scan}", "--set", "embed.parameters={{n_epoch = 5}}"], "ParameterError", "n_epoch"),
     "unknown signal": (["run", "{scan}", "--signal", "diffraktion"], "", "diffraktion"),
+    "no scan to convert": (["convert", "nowhere.zspy", "-o", "new.zarr"], "SourceNotFoundError", "nowhere.zspy"),
+    "converted into what is there": (["convert", "{scan}", "-o", "{taken}"], "StoreExistsError", "taken.run.zarr"),
+    "converted into itself": (["convert", "{scan}", "-o", "{scan}", "--overwrite"], "ParameterError", "the scan"),
+    "chunks that cut the signal": (
+        ["convert", "{scan}", "-o", "new.zarr", "--chunks", "ky=2"],
+        "ParameterError",
+        "signals stay whole",
+    ),
+    "bad --chunks": (["convert", "{scan}", "-o", "new.zarr", "--chunks", "32"], "RecipeError", "dim=value"),
+    "too little memory to convert": (
+        ["convert", "{scan}", "-o", "new.zarr", "--memory", "1kB"],
+        "MemoryBudgetError",
+        "--memory",
+    ),
     "a run as report of nothing": (["report", "{scan}"], "StoreExistsError", "phantom.zarr"),
 }
 
@@ -229,15 +306,15 @@ def test_errors_say_found_wanted_and_remedy_and_end_with_2(command, small_scan, 
 def test_a_full_disk_is_said_so_and_the_run_goes_on_where_it_stopped(command, small_scan, monkeypatch, stage):
     arguments = ["run", small_scan, "--rebin", "ky=2", "-o", "a.run.zarr", *FAST, "--json"]
     written = {"features": "features", "reduce": "scores", "labels": "labels"}[stage]
-    put = zarr.Array.__setitem__
+    put = ChunkWriter.write
 
-    def full(self: zarr.Array, where: Any, value: Any) -> None:
-        if self.basename == written:
+    def full(self: ChunkWriter, region: Any, values: Any) -> None:
+        if self.array.basename == written:
             raise OSError(errno.ENOSPC, "No space left on device")
-        put(self, where, value)
+        put(self, region, values)
 
     with monkeypatch.context() as patched:
-        patched.setattr(zarr.Array, "__setitem__", full)
+        patched.setattr(ChunkWriter, "write", full)
         status, out, err = command(*arguments)
     assert (status, out) == (2, "")
     assert "DiskFullError" in err

@@ -135,7 +135,6 @@ def test_every_way_is_one(layout):
     # Each worker holds a block, what it takes to read it, and a chunk on its way out.
     least = max(stored.nbytes(way.read) + stored.nbytes(way.between or way.chunks), stored.nbytes(way.gathered))
     assert 1 <= way.workers <= workers
-    assert 1 <= way.encoders <= workers
     assert way.workers * least <= memory
     if way.between is None:
         assert way.read == way.gathered

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refold
+from refold.engine import ZarrWriter
 from refold.engine.progress import Progress
 from refold.errors import (
     CubeError,
@@ -179,6 +180,7 @@ def test_minus_zero_and_every_nan_stay(tmp_path):
     ("raised", "expected"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), DiskFullError),
+        (DiskFullError("a full disk", "room for the run", "start it again: it goes on"), DiskFullError),
         (KeyboardInterrupt(), KeyboardInterrupt),
         (MemoryError(), MemoryError),
     ],
@@ -188,15 +190,15 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch, overwrite, memory, 
     if overwrite:
         zarr.create_array(target, data=np.arange(3))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
-    put, calls = zarr.Array.__setitem__, []
+    visit, calls = ZarrWriter.visit, []
 
-    def failing(self: Any, where: Any, value: Any) -> None:
+    def failing(self: Any, state: None, block: Any, where: Any) -> None:
         calls.append(where)
         if len(calls) > 1 or memory == "1GB":
             raise raised
-        put(self, where, value)
+        visit(self, state, block, where)
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", failing)
+    monkeypatch.setattr(ZarrWriter, "visit", failing)
     with pytest.raises(expected) as caught:
         convert(source, target, memory=memory, workers=2, overwrite=overwrite)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before

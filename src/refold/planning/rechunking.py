@@ -79,8 +79,6 @@ class Rechunking:
         Chunks of the store between, or None in one pass.
     workers : int
         How many such blocks fit at once.
-    encoders : int
-        How many chunks of each block may be encoded at once, so that all workers have something to do.
     shared : bool
         Whether blocks that are read have edges within the chunks that they are written into, which one at a time may
         then touch.
@@ -91,7 +89,6 @@ class Rechunking:
     gathered: Sizes
     between: Sizes | None = None
     workers: int = 1
-    encoders: int = 1
     shared: bool = False
 
     @property
@@ -153,13 +150,20 @@ def plan_rechunking(stored: Stored, memory: int, workers: int = 1, wanted: Wante
 
 
 def _best(stored: Stored, memory: int, workers: int, wanted: Wanted) -> Rechunking | None:
-    """One pass, unless twice as many workers could do two."""
+    """One pass, unless two would keep more than twice as many workers busy."""
     wished = min(stored.wished, _readable_bytes(stored.itemsize, memory // workers))
     stored = replace(stored, wished=wished)
     one = _with_most_workers(_one_pass, stored, memory, workers, wanted)
     two = _with_most_workers(_two_passes, stored, memory, workers, wanted)
-    way = one if one is not None and (two is None or 2 * one.workers >= two.workers) else two
-    return None if way is None else replace(way, encoders=_encoders(stored, way, memory, workers))
+    if one is None or two is None:
+        return one or two
+    return one if 2 * _busy(stored, one) >= _busy(stored, two) else two
+
+
+def _busy(stored: Stored, way: Rechunking) -> int:
+    """Workers that have a block to read."""
+    blocks = math.prod(-(-size // step) for size, step in zip(stored.shape, way.read, strict=True))
+    return min(way.workers, blocks)
 
 
 def _with_most_workers(
@@ -180,15 +184,6 @@ def _readable_bytes(itemsize: int, share: int) -> int:
     """
     floats = 4 if itemsize <= 4 else 8
     return share // 4 * itemsize // (itemsize + floats)
-
-
-def _encoders(stored: Stored, way: Rechunking, memory: int, workers: int) -> int:
-    """Chunks of a block that can be encoded at once, by workers that have no block of their own."""
-    blocks = math.prod(-(-size // step) for size, step in zip(stored.shape, way.read, strict=True))
-    at_once = min(way.workers, blocks)
-    chunk = stored.nbytes(way.chunks)
-    spare = memory // at_once - max(stored.nbytes(way.read) + stored.decoding(way.read), stored.nbytes(way.gathered))
-    return max(1, min(workers // at_once, spare // (2 * chunk)))
 
 
 def _check(stored: Stored, wanted: Wanted) -> None:

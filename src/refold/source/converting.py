@@ -152,7 +152,7 @@ def convert(
             settings(workers=way.workers),
             written_whole(target, overwrite) as partial,
             hidden(target, "between") as between,
-            _encoding(way.encoders),
+            _bounded_writes(),
         ):
             new = _create(cube, partial, _place_of(chosen.name, cube), way.chunks, {"converted_from": origin_of(scan)})
             _copy(cube, new, way, between)
@@ -217,14 +217,14 @@ def _place_of(name: str, cube: xr.DataArray) -> tuple[str | None, str]:
 
 
 @contextmanager
-def _encoding(at_once: int) -> Iterator[None]:
-    """Let each worker encode so many chunks at once: zarr-python would hold ten for each of them.
+def _bounded_writes() -> Iterator[None]:
+    """Let zarr-python, where it writes, encode one chunk after the other: it would hold ten at once for each worker.
 
     Chunks are also stored if there is nothing in them: -0.0 is not the 0.0 that a chunk that is missing stands for.
     """
     import zarr
 
-    with zarr.config.set({"async.concurrency": at_once, "array.write_empty_chunks": True}):
+    with zarr.config.set({"async.concurrency": 1, "array.write_empty_chunks": True}):
         yield
 
 
