@@ -4,6 +4,9 @@ The one pass over the raw scan that every run begins with: 2 x 2 detector pixels
 feature are taken, and the features are written, uncompressed unless the row says otherwise. *Bare decode* is the
 limit, as in [reading](reading.md); the compiled loop on reused buffers, written into a memory map, is how near 60
 lines for one layout come.
+
+A sum of four uint16 may need 18 bits. Refold writes it as uint32 and HyperSpy as uint64; the others keep uint16 here,
+half of the bytes, which this scan happens to fit.
 """
 
 from __future__ import annotations
