@@ -30,6 +30,7 @@ FLOATS = ("float16", "float32", "float64")
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the compiled form whatever the size, and tiles of a few images, so that small blocks have many."""
     monkeypatch.setattr(chain_module, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(chain_module, "_LONGEST", 1)
     monkeypatch.setattr(tiles_module, "_CACHE", 5000)
 
 

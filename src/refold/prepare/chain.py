@@ -17,6 +17,7 @@ from refold.prepare.tiles import Bench, Place, is_row_wise, read_only, tiles
 
 Array = npt.NDArray[Any]
 _WORTH_COMPILING = 1 << 18  # values; below that NumPy is as fast as the call
+_LONGEST = 8  # caches full of source in a tile, where nothing is held between reading and writing
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Chain:
         windows = tuple(size // factor for size, factor in zip(block.shape, factors[-1], strict=True))
         out = empty(windows, self.dtype)
         walk = _Walk(self, read_only(block), masks, out)
-        for place in tiles(windows, max(1, *(step.whole for step in self.steps)), self._nbytes(factors)):
+        for place in tiles(windows, max(1, *(step.whole for step in self.steps)), self._room(block, factors)):
             walk.take(place)
         return out
 
@@ -85,11 +86,14 @@ class Chain:
             block, masks = step(block, *masks[:n_masks]), masks[n_masks:]
         return block
 
-    def _nbytes(self, factors: list[tuple[int, ...]]) -> float:
-        """Bytes of all forms of one value of the result."""
-        sizes = [math.prod(factors[-1]) / math.prod(before) for before in factors]
-        dtypes = [self.source, *(step.dtype for step in self.steps)]
-        return sum(size * dtype.itemsize for size, dtype in zip(sizes, dtypes, strict=True))
+    def _room(self, block: Array, factors: list[tuple[int, ...]]) -> float:
+        """Bytes that are held meanwhile, between reading the source and writing the result, for a value of that."""
+        made = [math.prod(factors[-1]) / math.prod(after) for after in factors]
+        held = sum(size * step.dtype.itemsize for size, step in zip(made[1:-1], self.steps, strict=False))
+        held += sum(size * step.room for size, step in zip(made[1:], self.steps, strict=True))
+        read = made[0] * self.source.itemsize
+        copied = not _is_readable(block, self.steps[0])
+        return max(held + read * copied, read / _LONGEST)
 
 
 class _Walk:
@@ -147,9 +151,14 @@ def _part(mask: Array, place: Place) -> Array:
     return mask[tuple(part if size > 1 else slice(None) for part, size in zip(place, mask.shape, strict=True))]
 
 
+def _is_readable(tile: Array, step: Step) -> bool:
+    """Whether a step can read a tile as it lies."""
+    return tile.dtype.isnative and (tile.flags.c_contiguous or (step.reads_rows and is_row_wise(tile)))
+
+
 def _readable(tile: Array, step: Step, bench: Bench) -> Array:
     """Copy a tile of the source if the first step cannot read it as it lies; it stays in cache."""
-    if tile.dtype.isnative and (tile.flags.c_contiguous or (step.reads_rows and is_row_wise(tile))):
+    if _is_readable(tile, step):
         return tile
     copy = bench.get("source", tile.shape, tile.dtype.newbyteorder("="))
     copy[...] = tile

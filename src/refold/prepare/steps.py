@@ -36,6 +36,11 @@ class Step(Protocol):
         ...
 
     @property
+    def room(self) -> float:
+        """Bytes that it holds meanwhile for each value of its result."""
+        ...
+
+    @property
     def reads_rows(self) -> bool:
         """Whether it reads tiles as they lie in memory, so long as their last dim is contiguous."""
         ...
@@ -65,6 +70,7 @@ class ValueStep:
     """A step that leaves the shape as it is."""
 
     reads_rows: ClassVar[bool] = False
+    room: ClassVar[float] = 0.0
 
     @property
     def whole(self) -> int:

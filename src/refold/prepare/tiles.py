@@ -14,7 +14,7 @@ from refold.engine.buffers import empty
 
 Array = npt.NDArray[Any]
 Place = tuple[slice, ...]
-_CACHE = 1 << 21  # bytes of a tile in all its forms: fits a second cache, and is long beside a call from Python
+_CACHE = 1 << 21  # bytes of what is held of a tile: a second cache, and long beside a call from Python and its lock
 
 
 def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Place]:
@@ -27,7 +27,7 @@ def tiles(windows: Sequence[int], whole: int, nbytes: float) -> Iterator[Place]:
     whole : int
         How many of the last dims are not cut.
     nbytes : float
-        Bytes that one value of the result needs in all forms that it goes through.
+        Bytes that are held meanwhile for one value of the result.
 
     Yields
     ------

@@ -43,6 +43,13 @@ class Windows:
     dtype: np.dtype[Any]
     how: How
 
+    @property
+    def room(self) -> float:
+        """Bytes of what the first pass leaves, for each value of the result; and of sums, before they are divided."""
+        _, others = _passes(self.factors)
+        sums = math.prod(self.factors[axis] for axis in others) * bool(others) + (self.how == "mean")
+        return float(sums * self.adding.itemsize)
+
     def factors_of(self, ndim: int) -> tuple[int, ...]:
         """By how much each dim is shortened."""
         return self.factors
@@ -98,7 +105,7 @@ class _Reading(NamedTuple):
     others: tuple[int, ...]  # dims along which that is added then
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _reading(factors: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> _Reading:
     """Work out how tiles of a shape are read: most have the same."""
     axis, others = _passes(factors)
