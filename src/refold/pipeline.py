@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -228,18 +228,20 @@ def execute(
         work.store = _begin(work, place, there)
         records, reused = _do_all(work)
         summary = work.summary()
-    work.store.keep(measured={**_totals(records), **summary, "peak_memory": peak_memory()})
+    done = {name: record for name, record in records.items() if name not in reused}
+    peak = max((record.peak_memory for record in done.values()), default=peak_memory())
+    work.store.keep(measured={**_totals(records), **summary, "peak_memory": peak})
     page = place.with_suffix(".html") if report else None
     if page is not None:
         write_report(open_run(place), page)
-    new = _totals({name: record for name, record in records.items() if name not in reused})
+    new = _totals(done)
     return Outcome(
         store=place,
         report=page,
         stages={name: {"seconds": record.seconds, "reused": name in reused} for name, record in records.items()},
         chunks_read=new["chunks_read"],
         bytes_read=new["bytes_read"],
-        peak_memory=peak_memory(),
+        peak_memory=max(peak, peak_memory()),
         seconds=time.perf_counter() - began,
         **summary,
     )
@@ -247,12 +249,11 @@ def execute(
 
 def _begin(work: Work, place: Path, there: RunStore | None) -> RunStore:
     """The store, with what is planned noted in it before anything is done."""
-    budget = current_settings().budget
     note = {
         "recipe": work.recipe.to_toml(),
         "plan": work.forecast().as_dict(),
         "versions": versions(),
-        "resources": {"memory": budget.memory, "workers": budget.workers},
+        "resources": asdict(current_settings().budget),
     }
     if there is None:
         return RunStore.create(place, {"source": work.identity, **note})
@@ -285,6 +286,7 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
     """Do one stage, and say what it cost."""
     tally = current_settings().progress.tally
     sweeps, tasks, chunks, began = tally.sweeps, tally.tasks, tally.chunks_read, time.perf_counter()
+    reset_peak()
     notes = getattr(work, stage.name)()
     release_memory()
     read = tally.chunks_read - chunks if work.reads_scan(stage.name) else 0
