@@ -22,8 +22,8 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 
 
 @_compiled
-def add_runs(values: Array, starts: Array, step: int, factor: int, fold: int, row: Array, out: Array) -> None:
-    """Add runs of values that lie ``step`` apart, then fold neighbours: rows of an image and its columns, or images.
+def add_runs(values: Array, starts: Array, offsets: Array, fold: int, row: Array, out: Array) -> None:
+    """Add runs of values, then fold neighbours: rows of an image and its columns, or images.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def add_runs(values: Array, starts: Array, step: int, factor: int, fold: int, ro
         All values of a block, from its first to its last in memory.
     starts : numpy.ndarray of int64
         Shape (run,): where the first run of each sum begins.
-    step, factor : int
-        How far apart those that are added lie, and how many there are.
+    offsets : numpy.ndarray of int64
+        Where the runs of a sum lie, from the first of them, in the order in which they are added.
     fold : int
         How many neighbours of the result are added as well.
     row : numpy.ndarray
@@ -40,16 +40,22 @@ def add_runs(values: Array, starts: Array, step: int, factor: int, fold: int, ro
     out : numpy.ndarray
         Shape (run, width / fold), of the type in which to add.
     """
-    width = out.shape[1] * fold
+    width, runs = out.shape[1] * fold, len(offsets)
     for n in range(len(starts)):
-        begin = starts[n]
-        target = out[n] if fold == 1 else row
-        if factor == 1:
-            _copy(values[begin : begin + width], target)
+        target, done = out[n] if fold == 1 else row, min(runs, 4 if runs >= 4 else 2)
+        a, b = starts[n], starts[n] + offsets[min(1, runs - 1)]
+        if runs >= 4:
+            c, d = starts[n] + offsets[2], starts[n] + offsets[3]
+            _add_four(
+                values[a : a + width], values[b : b + width], values[c : c + width], values[d : d + width], target
+            )
+        elif runs >= 2:
+            _add(values[a : a + width], values[b : b + width], target)
         else:
-            _add(values[begin : begin + width], values[begin + step : begin + step + width], target)
-            for j in range(2, factor):
-                _add_to(values[begin + j * step : begin + j * step + width], target)
+            _copy(values[a : a + width], target)
+        for k in range(done, runs):
+            a = starts[n] + offsets[k]
+            _add_to(values[a : a + width], target)
         if fold > 1:
             _fold(row, fold, out[n])
 
@@ -74,6 +80,13 @@ def _add(one: Array, other: Array, out: Array) -> None:
     kind = out.dtype.type
     for c in range(len(out)):
         out[c] = kind(one[c]) + kind(other[c])
+
+
+@_inlined
+def _add_four(one: Array, other: Array, third: Array, fourth: Array, out: Array) -> None:
+    kind = out.dtype.type
+    for c in range(len(out)):
+        out[c] = kind(one[c]) + kind(other[c]) + kind(third[c]) + kind(fourth[c])
 
 
 @_inlined
@@ -108,6 +121,13 @@ def divide(values: Array, by: Any, out: Array) -> None:
     """Divide by a number of the values' own type; integers as float64."""
     for i in range(len(values)):
         out[i] = values[i] / by
+
+
+@_compiled
+def multiply(values: Array, by: Any, out: Array) -> None:
+    """Multiply by a float."""
+    for i in range(len(values)):
+        out[i] = values[i] * by
 
 
 @_compiled
