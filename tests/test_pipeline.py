@@ -59,7 +59,7 @@ def test_each_raw_chunk_is_fetched_once_where_features_are_written(small_scan, t
         pytest.param({}, 3, id="plain"),
         pytest.param({"scaling": "poisson"}, 3, id="poisson"),
         pytest.param({"scaling": "poisson", "rebin": {"ky": 3}, "features": False}, 3, id="rebinned, not written"),
-        pytest.param({"memory": "200kB", "workers": 1, "landmarks": 40}, 1, id="small memory, many sweeps"),
+        pytest.param({"memory": "1MB", "workers": 1, "landmarks": 40}, 1, id="small memory, many sweeps"),
     ],
 )
 def test_the_scan_is_read_as_often_as_the_plan_says(small_scan, tmp_path, options, sweeps):

@@ -92,7 +92,8 @@ def cost_of(
     values = n_pixels * n_features
     if name == "scatter":
         # half of the matrix in float64, and the rows and the product of a panel in float32
-        state = 4 * n_features * (n_features + 2 * _PANEL + 2048) + 48 * n_features
+        tile = max(256, min(2048, 4 * n_features))
+        state = 4 * n_features * (n_features + 2 * min(_PANEL, n_features) + tile) + 48 * n_features
         return SolverChoice("scatter", 1, state, values * n_features)
     width = subspace_width(min(n_components, _GUESS) if share else n_components, n_pixels, n_features, oversampling)
     if name == "incremental":
