@@ -18,12 +18,13 @@ from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import LATENT_GAP, UMAP, Landmarks
 from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
-from refold.engine.layout import states_alive
+from refold.engine.layout import summing_bytes
 from refold.engine.reading import CubeReader
 from refold.planning import Grid
 from refold.planning.advice import convert_command, on_rereading
 from refold.planning.forecast import Forecast, Sizes, forecast
 from refold.prepare import clip, crop, log1p, mask, normalise, rebin
+from refold.prepare.fusing import say_passes
 from refold.recipe import Prepare, Recipe
 from refold.reduce import PCA
 from refold.store import RunStore, identify
@@ -136,7 +137,7 @@ class Work:
             chunk_reads=CubeReader(self.cube, self.grid).reads,
             feature_bytes=self.cube.nbytes,
             block_memory=budget.workers * working_bytes(self.cube, self.grid),
-            state_bytes=choice.state_bytes * states_alive(self.grid.n_partitions, budget.workers),
+            state_bytes=summing_bytes((self.pca.first_visitor(self.cube),), self.grid.n_partitions, budget.workers),
             n_components=count if isinstance(count, int) else min(50, features),
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components,
@@ -148,7 +149,8 @@ class Work:
             full_pixels=n_pixels(self.full),
         )
         found = forecast(sizes, budget.memory, reused)
-        return replace(found, notes=self._notes(found, reused))
+        prepared = say_passes(self.cube)
+        return replace(found, notes=((prepared,) if prepared else ()) + self._notes(found, reused))
 
     def _notes(self, found: Forecast, reused: frozenset[str]) -> tuple[str, ...]:
         """What the run could do without: chunks decoded more than once in a sweep."""

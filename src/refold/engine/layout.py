@@ -65,7 +65,7 @@ def plan_grid(
     budget = current_settings(memory=memory, workers=workers, client=client).budget
     state_bytes = sum(getattr(visitor, "nbytes", 0) for visitor in visitors)
     partitions = budget.max_partitions(state_bytes)
-    alive = state_bytes * states_alive(partitions, budget.workers)
+    alive = summing_bytes(visitors, partitions, budget.workers)
     read = chunk_bytes(cube)
     allowed = budget.block_bytes(alive, read)
     if not allowed:
@@ -90,6 +90,13 @@ def plan_grid(
 def _small(size: int) -> Sequence[int]:
     """A dim of an array in memory has no chunks: any cut is as good, so offer one at every position."""
     return [1] * size
+
+
+def summing_bytes(visitors: Sequence[AnyVisitor], partitions: int, workers: int) -> int:
+    """Bytes of all states that exist at once, and of what each worker takes while it adds to one."""
+    states = sum(getattr(visitor, "nbytes", 0) for visitor in visitors)
+    working = sum(getattr(visitor, "working_nbytes", 0) for visitor in visitors)
+    return int(states * states_alive(partitions, workers) + workers * working)
 
 
 def states_alive(partitions: int, workers: int) -> int:

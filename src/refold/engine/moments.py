@@ -117,9 +117,15 @@ class Moments:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one state, with the tile of centred rows whose product is added to it."""
+        """Bytes of one state."""
         features = self.n_features or 0
-        return 8 * features * 6 + (Triangle.nbytes(features) + 4 * _tile(features) * features if self.scatter else 0)
+        return 8 * features * 6 + (Triangle.nbytes(features) if self.scatter else 0)
+
+    @property
+    def working_nbytes(self) -> int:
+        """Bytes of a tile of centred rows, and of the product that is added to the state."""
+        features = self.n_features or 0
+        return (Triangle.product_nbytes(features) + 4 * _tile(features) * features) if self.scatter else 0
 
     def start(self) -> _State:
         """Nothing seen yet."""

@@ -42,9 +42,13 @@ class Triangle:
 
     @staticmethod
     def nbytes(features: int) -> int:
-        """Bytes of such a triangle, with the product of one panel in float32."""
-        panel = min(_PANEL, features)
-        return 4 * features * (features + panel) + 4 * panel * features
+        """Bytes of such a triangle."""
+        return 4 * features * (features + min(_PANEL, features))
+
+    @staticmethod
+    def product_nbytes(features: int) -> int:
+        """Bytes of the product of one panel in float32."""
+        return 4 * min(_PANEL, features) * features
 
     def add_product(self, rows: npt.NDArray[Any]) -> None:
         """Add the product of rows, shape (row, feature), with themselves; it is formed in their dtype."""

@@ -88,10 +88,14 @@ class Image:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one state, with its buffers."""
+        """Bytes of one state."""
+        return 8 * self.basis.size
+
+    @property
+    def working_nbytes(self) -> int:
+        """Bytes of a tile's products, and of the tile itself where it is centred."""
         features, columns = self.basis.shape
-        item = self.basis.dtype.itemsize
-        return int(features * columns * (8 + item) + _TILE * (columns + features * self.far) * item)
+        return int((features * columns + _TILE * (columns + features * self.far)) * self.basis.dtype.itemsize)
 
     def start(self) -> _State:
         """Nothing seen yet."""

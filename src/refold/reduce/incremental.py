@@ -74,9 +74,14 @@ class Sketch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one state, with its reduction in float64."""
-        table = 3 * self.width * self.n_features * (self.dtype.itemsize + 8)
-        return table + (_TILE + _COARSE) * self.n_features * self.dtype.itemsize * self.coarse
+        """Bytes of one state."""
+        return 3 * self.width * self.n_features * self.dtype.itemsize
+
+    @property
+    def working_nbytes(self) -> int:
+        """Bytes of its reduction in float64, and of a tile of rows."""
+        rows = (_TILE + _COARSE) * self.dtype.itemsize * self.coarse
+        return self.n_features * (3 * 8 * self.width + rows)
 
     def start(self) -> SketchState:
         """No rows."""

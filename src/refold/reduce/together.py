@@ -24,6 +24,11 @@ class Together:
         """Bytes of all states."""
         return sum(getattr(visitor, "nbytes", 0) for visitor in self.visitors)
 
+    @property
+    def working_nbytes(self) -> int:
+        """Bytes that their visits take beside the states."""
+        return sum(getattr(visitor, "working_nbytes", 0) for visitor in self.visitors)
+
     def start(self) -> list[Any]:
         """Empty states."""
         return [visitor.start() for visitor in self.visitors]
@@ -61,6 +66,11 @@ class Unfinished:
     def nbytes(self) -> int:
         """Bytes of one state."""
         return int(getattr(self.visitor, "nbytes", 0))
+
+    @property
+    def working_nbytes(self) -> int:
+        """Bytes that a visit takes beside it."""
+        return int(getattr(self.visitor, "working_nbytes", 0))
 
     def finish(self, state: Any) -> Any:
         """Hand the state out."""
