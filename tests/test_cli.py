@@ -172,6 +172,11 @@ def test_a_plan_without_such_chunks_proposes_nothing(command, small_scan):
     assert "refold convert" not in command("plan", small_scan, *FAST[:4])[1]
 
 
+def test_the_plan_says_which_steps_run_together(command, small_scan):
+    said = command("plan", small_scan, *FAST[:4], "--rebin", "ky=2,kx=2", "--set", "prepare.log1p=true")[1]
+    assert "Prepared in one compiled pass over each chunk: rebin, log1p." in said
+
+
 def test_convert_as_json_and_for_people(command, tall_scan, tmp_path):
     status, out, err = command(
         "convert", tall_scan, "-o", "b.zarr", "--chunks", "y=16,x=8", "--memory", "600kB", "--json"

@@ -124,7 +124,7 @@ class Forecast:
     memory_allowed : int
         The budget for data.
     notes : tuple of str
-        What could be better, and how.
+        How the scan is prepared; what could be better, and how.
 
     Examples
     --------
