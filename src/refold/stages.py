@@ -19,6 +19,7 @@ from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import LATENT_GAP, UMAP, Landmarks
 from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
 from refold.engine.layout import summing_bytes
+from refold.engine.machine import machine_rates
 from refold.engine.reading import CubeReader
 from refold.planning import Grid
 from refold.planning.advice import convert_command, on_rereading
@@ -140,13 +141,14 @@ class Work:
             state_bytes=summing_bytes((self.pca.first_visitor(self.cube),), self.grid.n_partitions, budget.workers),
             n_components=count if isinstance(count, int) else min(50, features),
             n_landmarks=self.recipe.landmarks.count(pixels),
-            n_latent=self.recipe.embed.n_components,
+            n_latent=self.recipe.embed.n_components if self.recipe.embed.method == "umap" else 0,
             materialise=self.materialise,
             reduce_sweeps=choice.sweeps,
             flops=choice.flops,
             tasks_per_sweep=2 * self.grid.n_partitions - 1,
             workers=budget.workers,
             full_pixels=n_pixels(self.full),
+            rates=machine_rates(),
         )
         found = forecast(sizes, budget.memory, reused)
         prepared = say_passes(self.cube)

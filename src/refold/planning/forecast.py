@@ -8,19 +8,16 @@ from typing import Any
 
 from refold.errors import DiskFullError, MemoryBudgetError
 from refold.planning.budget import format_bytes
+from refold.planning.rates import FALLBACK, Rates
+from refold.planning.timing import Clock
 
-# Resident memory of a run besides its data: interpreter, Numba's compiler, umap-learn, hdbscan, matplotlib. Measured on
-# 32 x 32 pixels (Linux, Python 3.11): 430 MB after the stages, 448 MB after the report; without UMAP 350 MB.
-BASE_MEMORY = 450_000_000
-# Of what sweeps held, the C library keeps about as much again in scraps between allocations, up to this.
-_MOST_SCRAPS = 200_000_000
+# Resident memory of a run besides its data (`python -m benchmarks --only forecast`): in the first sweep, with Numba; in
+# later ones, with scikit-learn and the algebra; while landmarks are embedded, with umap-learn and hdbscan.
+_FIRST_MEMORY = 400_000_000
+BASE_MEMORY = 470_000_000
+_MANIFOLD_MEMORY = 550_000_000
 # A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees: 2600 bytes measured at 20 000.
 _LANDMARK_BYTES = 3000
-# Rates of one core, for a forecast of time that is right within a small factor until this machine is calibrated.
-_DECODE = 0.5e9
-_MULTIPLY = 30e9
-_EMBED_PIXELS = 3000
-_FIXED_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Sizes:
     state_bytes : int
         Bytes of the visitors' states alive at once.
     n_components, n_landmarks, n_latent : int
-        Sizes of the results.
+        Sizes of the results; no latent dims if nothing is embedded.
     materialise : bool
         Whether the prepared features are written, so that the raw scan is read once.
     reduce_sweeps : int
@@ -90,6 +87,8 @@ class Sizes:
         Partitions in flight.
     full_pixels : int
         Pixels of the scan before navigation binning.
+    rates : Rates
+        How fast this machine is.
     """
 
     n_pixels: int
@@ -109,6 +108,12 @@ class Sizes:
     tasks_per_sweep: int
     workers: int
     full_pixels: int
+    rates: Rates = FALLBACK
+
+    @property
+    def n_values(self) -> int:
+        """Values of the prepared cube."""
+        return self.n_pixels * self.n_features
 
 
 @dataclass(frozen=True)
@@ -256,19 +261,19 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] = frozens
 
 def _features(sizes: Sizes) -> StageForecast:
     return StageForecast(
-        seconds=_seconds(sizes, _reread(sizes)) + 2,
+        seconds=_clock(sizes).first_sweep(_reread(sizes), sizes.n_values),
         sweeps=1,
         chunks_read=sizes.chunk_reads,
         bytes_read=_reread(sizes),
         bytes_written=sizes.feature_bytes,
-        **_sweep_memory(sizes),
+        **_sweep_memory(sizes, _FIRST_MEMORY),
     )
 
 
 def _reduce(sizes: Sizes) -> StageForecast:
     sweeps = sizes.reduce_sweeps + (0 if sizes.materialise else 1)
     return StageForecast(
-        seconds=_seconds(sizes, sweeps * _once(sizes), sizes.flops) + 1,
+        seconds=_clock(sizes).sweeps(sweeps, _once(sizes), sizes.n_values, sizes.flops),
         sweeps=sweeps,
         bytes_written=_scores_bytes(sizes) + 4 * sizes.n_components * sizes.n_features,
         **_sweep_memory(sizes),
@@ -278,7 +283,7 @@ def _reduce(sizes: Sizes) -> StageForecast:
 
 def _embed(sizes: Sizes) -> StageForecast:
     return StageForecast(
-        seconds=sizes.n_landmarks / _EMBED_PIXELS + _FIXED_SECONDS,
+        seconds=_clock(sizes).embedding(sizes.n_pixels, sizes.n_landmarks, sizes.n_latent),
         sweeps=1 if sizes.n_landmarks == sizes.n_pixels else 3,
         bytes_written=sizes.n_landmarks * 8 * (sizes.n_components + sizes.n_latent + 2),
         **_landmark_memory(sizes),
@@ -287,16 +292,15 @@ def _embed(sizes: Sizes) -> StageForecast:
 
 def _cluster(sizes: Sizes) -> StageForecast:
     return StageForecast(
-        seconds=sizes.n_landmarks / _EMBED_PIXELS / 2,
+        seconds=_clock(sizes).clustering(sizes.n_landmarks, sizes.n_latent),
         bytes_written=sizes.n_landmarks * 64,
         **_landmark_memory(sizes),
     )
 
 
 def _labels(sizes: Sizes) -> StageForecast:
-    tried = 3.0 * sizes.n_pixels * sizes.n_landmarks * sizes.n_components
     return StageForecast(
-        seconds=_seconds(sizes, _scores_bytes(sizes), tried) + 1,
+        seconds=_clock(sizes).voting(sizes.n_pixels, sizes.n_landmarks, sizes.n_components),
         sweeps=1,
         bytes_written=sizes.full_pixels * (8 + 4 * sizes.n_latent),
         **_landmark_memory(sizes),
@@ -304,28 +308,25 @@ def _labels(sizes: Sizes) -> StageForecast:
 
 
 def _statistics(sizes: Sizes) -> StageForecast:
-    return StageForecast(seconds=_seconds(sizes, _once(sizes)), sweeps=1, **_sweep_memory(sizes), **_read(sizes, 1))
+    seconds = _clock(sizes).sweeps(1, _once(sizes), sizes.n_values)
+    return StageForecast(seconds=seconds, sweeps=1, **_sweep_memory(sizes), **_read(sizes, 1))
 
 
-def _seconds(sizes: Sizes, read: float, flops: float = 0.0) -> float:
-    return read / (_DECODE * sizes.workers) + flops / (_MULTIPLY * sizes.workers)
+def _clock(sizes: Sizes) -> Clock:
+    return Clock(sizes.workers, sizes.rates)
 
 
-def _sweep_memory(sizes: Sizes) -> dict[str, Any]:
-    """Blocks and sums; a writer, or a reader of features, holds its blocks twice while it encodes them."""
+def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY) -> dict[str, Any]:
+    """Blocks and sums."""
     data = sizes.block_memory + sizes.state_bytes
-    return {"data_memory": data, "peak_memory": BASE_MEMORY + _scraps(sizes) + sizes.block_memory + data}
+    return {"data_memory": data, "peak_memory": base + data}
 
 
 def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
     """Landmarks, and blocks of scores."""
     landmarks = sizes.n_landmarks * (8 * sizes.n_components + _LANDMARK_BYTES)
-    blocks = min(sizes.block_memory, 3 * _scores_bytes(sizes))
-    return {"data_memory": landmarks, "peak_memory": BASE_MEMORY + _scraps(sizes) + landmarks + 2 * blocks}
-
-
-def _scraps(sizes: Sizes) -> int:
-    return min(sizes.block_memory, _MOST_SCRAPS)
+    base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * _scores_bytes(sizes))
+    return {"data_memory": landmarks, "peak_memory": base + landmarks}
 
 
 def _scores_bytes(sizes: Sizes) -> int:
