@@ -301,12 +301,14 @@ def demo(
 
 
 def _tell(outcome: dict[str, Any]) -> None:
-    """Say for people what a run did."""
+    """Say for people what a run did, and beside it what was expected."""
+    told = outcome["forecast"]
     for name, stage in outcome["stages"].items():
         out.print(f"{name:>12}  " + ("reused" if stage["reused"] else f"{stage['seconds']:.1f} s"))
     out.print(
-        f"{outcome['clusters']} clusters, {outcome['noise']:.1%} noise; {outcome['seconds']:.1f} s, "
-        f"{outcome['chunks_read']} chunks read, peak memory {format_bytes(outcome['peak_memory'])}"
+        f"{outcome['clusters']} clusters, {outcome['noise']:.1%} noise; {outcome['chunks_read']} chunks read; "
+        f"{outcome['seconds']:.1f} s (forecast {told['seconds']:.0f} s), "
+        f"peak memory {format_bytes(outcome['peak_memory'])} (forecast {format_bytes(told['peak_memory'])})"
     )
     if not outcome["clusters"]:
         err.print("note: no cluster was found; lower --min-cluster-size, or take fewer --components", soft_wrap=True)

@@ -18,6 +18,7 @@ from refold.engine.display import progress_for_terminal
 from refold.engine.progress import Progress
 from refold.engine.resident import peak_memory, release_memory, reset_peak
 from refold.errors import ParameterError
+from refold.outcome import Outcome
 from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
 from refold.report import write_report
@@ -56,46 +57,6 @@ STAGES = (
     Stage("labels", (BINNED,), answer=LABELS),
     Stage("statistics", answer=STATISTICS),
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did, for people and for programs.
-
-    Parameters
-    ----------
-    store : Path
-        The run.
-    report : Path or None
-        Its page.
-    stages : mapping
-        For each stage its ``seconds`` and whether it was ``reused``.
-    chunks_read, bytes_read : int
-        Of the scan, in this call.
-    peak_memory : int
-        Highest resident memory of this process, in bytes.
-    seconds : float
-        In all.
-    clusters : int
-        Clusters found.
-    noise : float
-        Share of the pixels that belong to none.
-    """
-
-    store: Path
-    report: Path | None
-    stages: Mapping[str, Mapping[str, Any]]
-    chunks_read: int
-    bytes_read: int
-    peak_memory: int
-    seconds: float
-    clusters: int
-    noise: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        named = {"store": str(self.store), "report": str(self.report) if self.report else None}
-        return {**vars(self), **named, "ari": None}
 
 
 def run(
@@ -224,7 +185,8 @@ def execute(
     there = enter(place, work.identity)
     progress = progress if progress is not None else progress_for_terminal()
     with _resources(work.recipe, there, memory=memory, workers=workers, client=client, progress=progress):
-        work.forecast(_reused(work, there)).check(free_disk(place))
+        told = work.forecast(_reused(work, there))
+        told.check(free_disk(place))
         work.store = _begin(work, place, there)
         records, reused = _do_all(work)
         summary = work.summary()
@@ -243,6 +205,7 @@ def execute(
         bytes_read=new["bytes_read"],
         peak_memory=max(peak, peak_memory()),
         seconds=time.perf_counter() - began,
+        forecast={"peak_memory": told.peak_memory, "seconds": told.seconds},
         **summary,
     )
 
