@@ -64,7 +64,7 @@ def test_threads_and_pickling_change_nothing():
         np.testing.assert_array_equal(alone[1], other[1])
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e25])
 def test_very_small_and_very_large_numbers(scale):
     rng = np.random.default_rng(0)
     landmarks = (rng.normal(size=(200, 5)) * scale).astype(np.float32)
@@ -75,3 +75,23 @@ def test_very_small_and_very_large_numbers(scale):
 def test_no_rows_no_answers():
     indices, distances = TiledIndex(np.ones((3, 2), np.float32)).query(np.empty((0, 2), np.float32), 2)
     assert indices.shape == distances.shape == (0, 2)
+
+
+def test_more_equal_landmarks_than_are_held_at_once():
+    rng = np.random.default_rng(0)
+    landmarks = rng.integers(0, 2, (5000, 2)).astype(np.float32)
+    rows = np.concatenate([landmarks[:20], landmarks[:20] + np.float32(0.25)])
+    indices, distances = TiledIndex(landmarks).query(rows, 7)
+    np.testing.assert_array_equal(indices, brute_force(landmarks, rows, 7)[0])
+    assert (distances[:20] == 0).all()
+
+
+def test_one_far_landmark_spoils_no_precision():
+    rng = np.random.default_rng(0)
+    landmarks = rng.normal(size=(700, 12)).astype(np.float32)
+    landmarks[13] = 3e7
+    rows = np.concatenate([rng.normal(size=(90, 12)), rng.normal(size=(9, 12)) + 3e7]).astype(np.float32)
+    indices, distances = TiledIndex(landmarks).query(rows, 5)
+    wanted_indices, wanted_distances = brute_force(landmarks, rows, 5)
+    np.testing.assert_array_equal(indices, wanted_indices)
+    np.testing.assert_array_equal(distances, wanted_distances)
