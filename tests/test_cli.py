@@ -21,6 +21,7 @@ from tests.runs import OPTIONS, phantom
 
 FAST = ["--embed", "none", "--components", "5", "--min-cluster-size", "12"]
 RUN_KEYS = {
+    "forecast": dict,
     "store": str,
     "report": str,
     "stages": dict,

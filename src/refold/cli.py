@@ -197,6 +197,7 @@ def plan(
                 "clusters": None,
                 "noise": None,
                 "ari": None,
+                "forecast": {key: forecast[key] for key in ("peak_memory", "seconds")},
                 **forecast,
             }
         )

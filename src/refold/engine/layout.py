@@ -63,7 +63,7 @@ def plan_grid(
     """
     cube = check_cube(cube)
     budget = current_settings(memory=memory, workers=workers, client=client).budget
-    state_bytes = sum(getattr(visitor, "nbytes", 0) for visitor in visitors)
+    state_bytes = summing_bytes(visitors, 1, 1)
     partitions = budget.max_partitions(state_bytes)
     alive = summing_bytes(visitors, partitions, budget.workers)
     read = chunk_bytes(cube)
