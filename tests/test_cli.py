@@ -142,7 +142,7 @@ def test_people_get_tables(command, small_scan):
 
 @pytest.fixture
 def tall_scan(tmp_path):
-    """All positions, and one channel, in each chunk, of which no block of whole signals is made in 1 MB."""
+    """All positions, and one channel, in each chunk, of which no block of whole signals is made in 2 MB."""
     data = np.random.default_rng(0).poisson(4.0, (64, 64, 96)).astype("uint16")
     path = tmp_path / "a tall scan.zarr"
     zarr.create_array(path, data=data, chunks=(64, 64, 1), dimension_names=("y", "x", "energy"))
@@ -150,7 +150,7 @@ def tall_scan(tmp_path):
 
 
 def test_the_plan_proposes_to_convert_and_that_mends_it(command, tall_scan):
-    options = ["--memory", "1MB", "--components", 3, "--landmarks", 50, "--embed", "none"]
+    options = ["--memory", "2MB", "--components", 3, "--landmarks", 50, "--embed", "none"]
     status, out, err = command("plan", tall_scan.name, *options)
     assert (status, err) == (0, "")
     assert "A sweep decodes each chunk of the scan" in out
