@@ -17,7 +17,7 @@ from refold.backprojection import Refolder, backproject, cluster_statistics, to_
 from refold.cluster import HDBSCAN
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.embed import LATENT_GAP, UMAP, Landmarks
-from refold.engine import ClusterSums, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
+from refold.engine import ClusterSums, Histogram, Once, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
 from refold.engine.layout import summing_bytes
 from refold.engine.machine import machine_rates
 from refold.engine.reading import CubeReader
@@ -28,6 +28,7 @@ from refold.prepare import clip, crop, log1p, mask, normalise, rebin
 from refold.prepare.fusing import say_passes
 from refold.recipe import Prepare, Recipe
 from refold.reduce import PCA
+from refold.reduce.deviations import SCORE_EDGES, InDeviations, score_histogram
 from refold.store import RunStore, identify
 
 # Groups of the store. The last two are moved into its root when they are whole.
@@ -206,7 +207,11 @@ class Work:
         self.store.write(REDUCE, self.pca.variables())
         self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
         targets = self.store.targets(REDUCE, templates, chunks)
-        sweep(cube, ZarrWriter(targets, self.pca.project, shared=shared), grid=grid, label="scores")
+        project = Once(self.pca.project)
+        deviations = np.sqrt(self.pca.explained_variance_)
+        counts = Histogram(SCORE_EDGES, per_feature=True, of=InDeviations(project, deviations))
+        _, found = sweep(cube, ZarrWriter(targets, project, shared=shared), counts, grid=grid, label="scores")
+        self.store.write(REDUCE, score_histogram(found))
         return {
             "solver": self.pca.solver_,
             "explained": float(self.pca.explained_variance_ratio_.sum()),

@@ -22,7 +22,7 @@ REBIN = {"rebin": {"ky": 2, "kx": 2}}
 NAMES = [stage.name for stage in STAGES]
 SEEN_AFTER = {
     "features": set(),
-    "reduce": {"scores", "residual", "components", "explained_variance_ratio"},
+    "reduce": {"scores", "residual", "components", "explained_variance_ratio", "score_histogram"},
     "embed": {"landmark_pixel", "landmark_scores", "landmark_weight"},
     "cluster": {"landmark_label", "landmark_probability", "landmark_membership"},
     "labels": {"labels", "probability", "membership"},

@@ -58,6 +58,7 @@ VARIABLES = {
         Variable("stability", (NAVIGATION,), "float32", "share of repeats that agree on the cluster"),
         Variable("components", ("component", SIGNAL), "float32", "loadings: what each component looks like"),
         Variable("explained_variance_ratio", ("component",), "float64", "share of the variance along each component"),
+        Variable("score_histogram", ("component", "deviation"), "int64", "pixels by score, in deviations", fill=0),
         Variable("signal_mean", (SIGNAL,), "float64", "mean over all valid pixels"),
         Variable("signal_std", (SIGNAL,), "float64", "standard deviation over all valid pixels"),
         Variable("cluster_mean", ("cluster", SIGNAL), "float32", "mean signal of each cluster"),

@@ -5,6 +5,7 @@ from refold.engine.cluster_sums import ClusterSums, ClusterSumsResult
 from refold.engine.histogram import Histogram
 from refold.engine.layout import plan_grid, working_bytes
 from refold.engine.moments import Moments, MomentsResult
+from refold.engine.once import Once
 from refold.engine.sample import Sample, SampleResult, pixel_keys
 from refold.engine.settings import Settings, current_settings, settings
 from refold.engine.traversal import sweep
@@ -18,6 +19,7 @@ __all__ = [
     "Histogram",
     "Moments",
     "MomentsResult",
+    "Once",
     "Sample",
     "SampleResult",
     "Settings",

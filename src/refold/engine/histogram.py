@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +12,7 @@ from refold.engine.block import Block, Where
 from refold.errors import ParameterError
 
 Counts = npt.NDArray[np.int64]
+Compute = Callable[[Block, Where], npt.NDArray[Any]]
 _TILE_VALUES = 2**18
 
 
@@ -22,6 +26,9 @@ class Histogram:
         one both. Values outside are not counted.
     per_feature : bool
         Whether to count each feature for itself.
+    of : callable, optional
+        ``of(block, where)`` gives the values to count, of shape (*navigation of the block, feature); by default the
+        block's own.
 
     Examples
     --------
@@ -31,9 +38,10 @@ class Histogram:
     (array([1, 3]),)
     """
 
-    def __init__(self, edges: npt.ArrayLike, *, per_feature: bool = False) -> None:
+    def __init__(self, edges: npt.ArrayLike, *, per_feature: bool = False, of: Compute | None = None) -> None:
         self.edges = np.asarray(edges, dtype=np.float64)
         self.per_feature = per_feature
+        self.of = of
         if self.edges.ndim != 1 or self.edges.size <= 1 or not (np.diff(self.edges) > 0).all():
             raise ParameterError(
                 f"histogram edges of shape {self.edges.shape}", "two or more, rising", "use numpy.linspace"
@@ -45,6 +53,8 @@ class Histogram:
 
     def visit(self, state: list[Counts], block: Block, where: Where) -> None:
         """Count a block, some rows at a time: the bin numbers of all would be larger than the block."""
+        if self.of is not None:
+            block = Block(self.of(block, where), block.n_navigation)
         rows = block.rows
         bins, features = self.edges.size - 1, rows.shape[1]
         if not state:

@@ -15,7 +15,8 @@ class Visitor(Protocol[State, Result]):
 
     A state belongs to one partition and is updated in place. `merge` is associative, so that partitions may be walked
     anywhere and joined in any grouping. A visitor with an attribute ``nbytes`` says how large one state is, and with
-    ``working_nbytes`` what a visit takes beside it, which the plan counts. Visitors travel to workers, so they must be picklable, and must not keep anything of a block.
+    ``working_nbytes`` what a visit takes beside it, which the plan counts. Visitors travel to workers, so they must be
+    picklable, and must not keep anything of a block.
 
     The protocol is that of LiberTEM's user-defined functions (Clausen et al. 2020, JOSS 5, 2006), less the roles.
 
