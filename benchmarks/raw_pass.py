@@ -57,14 +57,16 @@ def halved(shape: tuple[int, ...]) -> tuple[int, ...]:
 def refold_pass(compressed: bool) -> Any:
     def setup(case: Case) -> Work:
         import refold
+        from refold.engine import plan_grid
 
         cube = refold.rebin(refold.open(case["scan"]), {"ky": FACTOR, "kx": FACTOR})
-        chunks = tuple(sizes[0] for sizes in cube.chunks)
+        grid = plan_grid(cube, refold.Moments())  # as a run does: chunks that no two blocks share
+        chunks = (*grid.target_chunks(1024), *cube.shape[2:])
 
         def work() -> Path:
             folder = a_folder(case)
             array = target(folder / "features.zarr", cube.shape, chunks, cube.dtype, compressed)
-            refold.sweep(cube, refold.Moments(), refold.ZarrWriter(array, shared=True))
+            refold.sweep(cube, refold.Moments(), refold.ZarrWriter(array), grid=grid)
             return folder
 
         return work
