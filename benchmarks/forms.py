@@ -1,8 +1,8 @@
 """Features: in which form they are cheapest to write and to read again.
 
-A run writes the prepared features once, and every sweep of the reduction reads them. Each row writes those of a rebinned
-4D-STEM scan (uint32) from memory, in chunks as a run has them, and reads them again with a visitor that does nothing.
-A run takes lz4 with bit shuffle.
+A run writes the prepared features once, and every sweep of the reduction reads them. Each row writes those of a
+rebinned 4D-STEM scan (uint32) from memory, in chunks as a run has them, and reads them again with a visitor that does
+nothing. A run takes lz4 with bit shuffle.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ CODECS = {
 
 def written(codec: tuple[str, int, str] | None) -> Callable[[Case], Work]:
     def setup(case: Case) -> Work:
-        import refold
         import zarr
-        from refold.engine import plan_grid
         from zarr.codecs import BloscCodec
+
+        import refold
+        from refold.engine import plan_grid
 
         cube = refold.rebin(refold.open(case["scan"]), {"ky": FACTOR, "kx": FACTOR})
         grid = plan_grid(cube)
