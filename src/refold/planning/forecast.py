@@ -11,11 +11,13 @@ from refold.planning.budget import format_bytes
 from refold.planning.rates import FALLBACK, Rates
 from refold.planning.timing import Clock
 
-# Resident memory of a run besides its data (`python -m benchmarks --only forecast`): in the first sweep, with Numba; in
-# later ones, with scikit-learn and the algebra; while landmarks are embedded, with umap-learn and hdbscan.
+# Resident memory besides the data (`python -m benchmarks --only forecast`): in the first sweep, with Numba; in later
+# ones, with scikit-learn and the algebra; while landmarks are embedded, with umap-learn and hdbscan.
 _FIRST_MEMORY = 400_000_000
 BASE_MEMORY = 470_000_000
 _MANIFOLD_MEMORY = 550_000_000
+# Of every pixel, while a scan is swept and while landmarks are drawn from it: measured on 3.8 million.
+_PIXEL_BYTES, _DRAWN_BYTES = 25, 55
 # A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees: 2600 bytes measured at 20 000.
 _LANDMARK_BYTES = 3000
 
@@ -112,7 +114,7 @@ class Sizes:
 
     @property
     def n_values(self) -> int:
-        """Values of the prepared cube."""
+        """Of the prepared cube."""
         return self.n_pixels * self.n_features
 
 
@@ -183,11 +185,10 @@ class Forecast:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        sums = ("sweeps", "tasks", "chunks_read", "bytes_read", "bytes_written", "peak_memory", "seconds")
+        totals = ("sweeps", "tasks", "chunks_read", "bytes_read", "bytes_written", "peak_memory", "seconds")
         return {
             "stages": {name: asdict(stage) for name, stage in self.stages.items()},
-            **{name: getattr(self, name) for name in sums},
-            "memory_allowed": self.memory_allowed,
+            **{name: getattr(self, name) for name in (*totals, "memory_allowed")},
             "features_written": self.sizes.materialise,
             "notes": list(self.notes),
         }
@@ -208,8 +209,7 @@ class Forecast:
             If more will be written than is free.
         """
         for name, stage in self.stages.items():
-            needed = stage.data_memory
-            if not stage.reused and needed > self.memory_allowed:
+            if not stage.reused and (needed := stage.data_memory) > self.memory_allowed:
                 raise MemoryBudgetError(
                     f"stage {name!r} that needs {format_bytes(needed)} for data",
                     f"at most {format_bytes(self.memory_allowed)}",
@@ -308,8 +308,8 @@ def _labels(sizes: Sizes) -> StageForecast:
 
 
 def _statistics(sizes: Sizes) -> StageForecast:
-    seconds = _clock(sizes).sweeps(1, _once(sizes), sizes.n_values)
-    return StageForecast(seconds=seconds, sweeps=1, **_sweep_memory(sizes), **_read(sizes, 1))
+    once = _clock(sizes).sweeps(1, _once(sizes), sizes.n_values)
+    return StageForecast(once, 1, **_sweep_memory(sizes), **_read(sizes, 1))
 
 
 def _clock(sizes: Sizes) -> Clock:
@@ -319,14 +319,14 @@ def _clock(sizes: Sizes) -> Clock:
 def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY) -> dict[str, Any]:
     """Blocks and sums."""
     data = sizes.block_memory + sizes.state_bytes
-    return {"data_memory": data, "peak_memory": base + data}
+    return {"data_memory": data, "peak_memory": base + data + _PIXEL_BYTES * sizes.n_pixels}
 
 
 def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
     """Landmarks, and blocks of scores."""
     landmarks = sizes.n_landmarks * (8 * sizes.n_components + _LANDMARK_BYTES)
     base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * _scores_bytes(sizes))
-    return {"data_memory": landmarks, "peak_memory": base + landmarks}
+    return {"data_memory": landmarks, "peak_memory": base + landmarks + _DRAWN_BYTES * sizes.n_pixels}
 
 
 def _scores_bytes(sizes: Sizes) -> int:
