@@ -11,7 +11,8 @@ import psutil
 
 PACKAGES = (
     "refold", "numpy", "scipy", "numba", "numcodecs", "zarr", "dask", "xarray", "scikit-learn", "umap-learn", "hdbscan",
-    "hyperspy", "zarrs", "tensorstore", "dask-ml", "spectral", "fast-hdbscan",
+    "hyperspy", "zarrs", "tensorstore", "dask-ml", "spectral", "fast-hdbscan", "pynndescent",
+    "faiss-cpu", "usearch",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import xarray as xr
 
+from refold.backends.compiling import compile_seconds
 from refold.cube import check_scan
 from refold.engine import current_settings, settings
 from refold.engine.display import progress_for_terminal
@@ -250,7 +251,8 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
     tally = current_settings().progress.tally
     sweeps, tasks, chunks, began = tally.sweeps, tally.tasks, tally.chunks_read, time.perf_counter()
     reset_peak()
-    notes = getattr(work, stage.name)()
+    with compile_seconds() as compiling:
+        notes = getattr(work, stage.name)()
     release_memory()
     read = tally.chunks_read - chunks if work.reads_scan(stage.name) else 0
     return StageRecord(
@@ -262,7 +264,7 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
         bytes_read=work.raw.nbytes * read // work.raw_chunks if work.raw_chunks else 0,
         bytes_written=work.store.size_of([*stage.groups, *([stage.answer] if stage.answer else [])]),
         peak_memory=peak_memory(),
-        notes=notes,
+        notes={**notes, **({"compiling": sum(compiling)} if compiling else {})},
     )
 
 

@@ -34,7 +34,7 @@ def cube_of(rows, chunks=None):
     return as_cube(rows if chunks is None else da.from_array(rows, chunks=chunks), signal="component")
 
 
-@pytest.mark.parametrize("n", [20_000, 24, 1.0])
+@pytest.mark.parametrize("n", [None, 20_000, 24, 1.0])
 def test_all_valid_pixels_while_they_fit(n):
     rows = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
     marks = Landmarks(n).fit(cube_of(rows))

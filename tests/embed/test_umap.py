@@ -69,7 +69,7 @@ def test_all_parameters_pass(blobs):
     assert told == {
         "n_components": 3,
         "n_neighbors": 7,
-        "n_epochs": 200,
+        "n_epochs": 100,
         "min_dist": 0.2,
         "densmap": True,
         "random_state": 5,

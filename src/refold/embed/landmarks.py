@@ -16,6 +16,7 @@ from refold.embed.drawing import CellDraw, Drawn, Outskirts
 from refold.embed.seeding import Singles, index_of, seed_cells
 from refold.engine import Block, Sample, SampleResult, Where, sweep
 from refold.errors import DataError, ParameterError
+from refold.planning.landmarks import landmarks_of
 
 _CELL_SHARE = 96  # landmarks for each cell: half of them by level, so about 48 of any small cell are kept
 _MOST_CELLS = 256
@@ -28,8 +29,9 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
 
     Parameters
     ----------
-    n : int or float
-        Pixels to keep at most; a float in (0, 1] is a share of the valid pixels.
+    n : int, float or None
+        Pixels to keep at most; a float in (0, 1] is a share of the valid pixels. None goes by the size of the scan:
+        5 000 up to 250 x 250 pixels, 10 240 of 512 x 512, 20 000 from 1000 x 1000 on.
     random_state : int
         Seed. The draw depends on it and the scores alone, not on chunks, threads or processes.
 
@@ -60,7 +62,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
     ((20, 3), 72.0)
     """
 
-    def __init__(self, n: int | float = 20_000, *, random_state: int = 0) -> None:
+    def __init__(self, n: int | float | None = None, *, random_state: int = 0) -> None:
         self.n = n
         self.random_state = random_state
 
@@ -102,12 +104,14 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
 
     def _most(self, available: int) -> int:
         """Landmarks wanted of so many pixels."""
+        if self.n is None:
+            return landmarks_of(available)
         if isinstance(self.n, Integral) and not isinstance(self.n, bool) and int(self.n) >= 1:
             return min(int(self.n), available)
         if isinstance(self.n, Real) and not isinstance(self.n, Integral) and 0 < float(self.n) <= 1:
             return max(1, math.ceil(float(self.n) * available))
         raise ParameterError(
-            f"n={self.n!r}", "a number of pixels, or a share above 0 and up to 1", "try n=20_000, or n=0.1"
+            f"n={self.n!r}", "a number of pixels, a share above 0 and up to 1, or None", "try n=10_000, or n=0.1"
         )
 
     def _remember(

@@ -81,7 +81,7 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         n_components: int = 2,
         *,
         n_neighbors: int = 30,
-        n_epochs: int | None = 200,
+        n_epochs: int | None = 100,
         min_dist: float = 0.0,
         densmap: bool = False,
         init: str | npt.NDArray[np.float32] = "pca",

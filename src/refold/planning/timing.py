@@ -12,10 +12,10 @@ _REFERENCE = 120e9
 _CODECS = 0.75  # of the rate of LZ4: Zstandard and others are slower, no compression is quicker
 _FIRST_VISIT = 300  # bytes of a copy that take as long as preparing, summing up and encoding a value
 _LATER_VISIT = 100  # the same for a value that was written
-_UMAP_START, _UMAP_LANDMARK = 2.5, 6.8e-4  # s
+_UMAP_START, _UMAP_LANDMARK = 1.2, 3.5e-4  # s
 _DRAWN_PIXEL = 2e-5  # s, of landmarks that are drawn from more pixels
 _TREE, _TREE_IN_SCORES = 3.5e-5, 1.75e-4  # s a landmark, of HDBSCAN in a latent space or in that of the scores
-_VOTE = 12  # operations for each pixel, landmark and component
+_VOTE = 4  # operations for each pixel, landmark and component
 
 
 @dataclass(frozen=True)

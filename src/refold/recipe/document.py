@@ -110,7 +110,7 @@ class Recipe:
         Examples
         --------
         >>> Recipe().to_dict()["landmarks"]
-        {'n': 20000, 'random_state': 0}
+        {'random_state': 0}
         """
         return {name: table for name in _KINDS if (table := getattr(self, name).to_dict())}
 

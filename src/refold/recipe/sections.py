@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from refold.errors import ParameterError, RecipeError
 from refold.planning import parse_bytes
+from refold.planning.landmarks import landmarks_of
 from refold.recipe.checking import Section
 
 
@@ -128,13 +129,14 @@ class Landmarks(Section):
 
     Parameters
     ----------
-    n : int or float
-        How many, or a share of the pixels; all pixels where there are no more than this.
+    n : int or float, optional
+        How many, or a share of the pixels; all pixels where there are no more than this. By default 5 000 to 20 000, by
+        the size of the scan.
     random_state : int
         Seed.
     """
 
-    n: int | float = _rule(20_000, share=True, example="20000, or 0.1 of the pixels")
+    n: int | float | None = _rule(None, share=True, example="20000, or 0.1 of the pixels")
     random_state: int = _rule(0, least=0)
 
     def count(self, n_pixels: int) -> int:
@@ -145,6 +147,8 @@ class Landmarks(Section):
         >>> Landmarks(n=0.1).count(5000), Landmarks(n=800).count(500)
         (500, 500)
         """
+        if self.n is None:
+            return landmarks_of(n_pixels)
         wanted = math.ceil(self.n * n_pixels) if isinstance(self.n, float) else self.n
         return min(wanted, n_pixels)
 
