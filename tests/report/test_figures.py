@@ -13,7 +13,7 @@ from refold.errors import ParameterError, VariableError
 from refold.report.canvas import png
 from refold.report.colours import NOISE, palette, to_rgb
 from refold.report.latent import latent_name
-from refold.report.spectra import Signals
+from refold.report.signals import Signals
 from tests.report.made import make_run
 
 RUNS = {

@@ -16,7 +16,8 @@ from refold.report.colours import NOISE, ink_on
 from refold.report.facts import Facts
 from refold.report.latent import MAX_POINTS, latent_name, latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
-from refold.report.spectra import Display, Signals, mean_signal
+from refold.report.signals import Display, Signals
+from refold.report.spectra import mean_signal
 from refold.report.tally import Tally, labels_of
 from refold.report.variance import scree
 from refold.report.views import MAX_PANELS, panels

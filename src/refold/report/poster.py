@@ -12,7 +12,8 @@ from refold.report.canvas import Look, ThemeName, drawing
 from refold.report.latent import Points, draw_points, latent_name
 from refold.report.layout import Sheet, sheet
 from refold.report.maps import draw_labels
-from refold.report.spectra import Signals, draw_signal
+from refold.report.signals import Signals, cubes_of
+from refold.report.spectra import draw_signal
 from refold.report.tally import Tally, labels_of, validity_of
 from refold.report.words import percent
 
@@ -47,15 +48,15 @@ def overview(dataset: xr.Dataset, *, theme: ThemeName = "light", tally: Tally | 
     tally = tally or Tally.of(dataset)
     labels = labels_of(dataset)
     validity = validity_of(dataset) if tally.invalid else None
-    signals = Signals.of(dataset) if "cluster_mean" in dataset and tally.ids else None
+    signals = Signals.of(dataset) if cubes_of(dataset) and tally.ids else None
     points = Points.of(dataset, tally) if latent_name(dataset) else None
     with drawing(theme) as look:
         probe = sheet(labels, look, width=_MAP, strip=_STRIP)
         height = probe.height + probe.foot
         if signals is not None or points is not None:
             height = max(height, _LEAST)
-        columns = 0 if signals is None else _columns(len(signals.axes), len(tally.ids))
-        cell = 0.0 if signals is None else (height - 0.4) / 2 - _TITLE if len(signals.axes) == 2 else 2.6
+        columns = 0 if signals is None else _columns(signals, len(tally.ids))
+        cell = 0.0 if signals is None else (height - 0.4) / 2 - _TITLE if signals.is_image else 2.6
         middle = columns * (cell + _GAP / 2) + _GAP / 2 + 0.35 if columns else 0.0
         last = height + 2 * _GAP if points is not None else 0.0
         page = sheet(labels, look, width=_MAP, side=middle + last, strip=_STRIP)
@@ -71,14 +72,14 @@ def overview(dataset: xr.Dataset, *, theme: ThemeName = "light", tally: Tally | 
         return page.figure
 
 
-def _columns(dims: int, n: int) -> int:
-    if dims == 1:
+def _columns(signals: Signals, n: int) -> int:
+    if not signals.is_image:
         return 1
     return min(ceil(n / 2), 3)
 
 
 def _signals(page: Sheet, signals: Signals, tally: Tally, look: Look, columns: int, cell: float, height: float) -> None:
-    image = len(signals.axes) == 2
+    image = signals.is_image
     rows = 2 if image else min(len(tally.ids), 4)
     rows = min(rows, ceil(len(tally.ids) / columns))
     high = cell if image else (height - 0.4) / rows - _TITLE

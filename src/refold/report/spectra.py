@@ -1,134 +1,31 @@
-"""What a cluster looks like: its mean signal, as an image or as a spectrum, in the cluster's colour."""
+"""What a cluster looks like: its mean signal, as an image, a spectrum or a number, in the cluster's colour."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
 
-from refold.errors import ParameterError, VariableError
-from refold.report.calibration import Axis, ticks
+from refold.errors import ParameterError
+from refold.report.calibration import ticks
 from refold.report.canvas import Look, ThemeName, drawing, new_figure
-from refold.report.tally import Tally, clusters_of
-from refold.report.views import load
-from refold.report.words import percent
+from refold.report.signals import Display, Floats, Signals, shrink
+from refold.report.tally import Tally
+from refold.report.words import percent, rounded
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Display", "Signals", "mean_signal", "mean_signals"]
+__all__ = ["draw_signal", "mean_signal", "mean_signals", "proportion"]
 
-Display = Literal["linear", "sqrt", "log"]
-Floats = NDArray[np.float64]
+Statistic = Literal["mean", "std"]
 
-_SIDE = 256
-"""Largest side of a drawn pattern."""
-_BINS = 2048
-"""Largest number of drawn channels."""
 _DECADES = 3.0
 _FRAME = 2.4
-_COLOURS = "inferno"
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """Mean signals of all clusters, made small enough to draw.
-
-    Attributes
-    ----------
-    ids : tuple of int
-        Clusters, as `labels` numbers them.
-    mean, std : numpy.ndarray
-        (cluster, channel) or (cluster, row, column); `std` is None where the run has none, or for images.
-    axes : tuple of Axis
-        One or two.
-    display : {"linear", "sqrt", "log"}
-        How intensities are drawn.
-    """
-
-    ids: tuple[int, ...]
-    mean: Floats
-    std: Floats | None
-    axes: tuple[Axis, ...]
-    display: Display
-
-    @classmethod
-    def of(cls, dataset: xr.Dataset, display: Display | None = None) -> Signals:
-        """Read the mean signals of a run.
-
-        Parameters
-        ----------
-        dataset : xarray.Dataset
-        display : {"linear", "sqrt", "log"}, optional
-            By default chosen from the spread of the values: see `choose_display`.
-
-        Raises
-        ------
-        VariableError
-            If the run has no `cluster_mean`.
-        """
-        if "cluster_mean" not in dataset or "cluster" not in dataset["cluster_mean"].dims:
-            raise VariableError(
-                found="a run without cluster_mean",
-                wanted="cluster_mean (cluster, *signal)",
-                remedy="Let refold.cluster_statistics make it.",
-            )
-        if display not in {None, "linear", "sqrt", "log"}:
-            raise ParameterError(
-                found=f"display {display!r}",
-                wanted="'linear', 'sqrt' or 'log'",
-                remedy="Leave it out to let it choose.",
-            )
-        array = dataset["cluster_mean"].transpose("cluster", ...)
-        dims = [str(d) for d in array.dims[1:]]
-        axes = tuple(Axis.of(array, d) for d in dims)
-        if len(dims) > 2 or not dims:  # no way to draw it but as it lies in memory
-            channels = int(np.prod([len(a.values) for a in axes], dtype=int))
-            axes = (Axis("channel", np.arange(channels, dtype=float), "", 1.0),)
-        limit = _BINS if len(axes) == 1 else _SIDE
-        mean = np.array([_shrink(m.reshape([len(a.values) for a in axes]), limit) for m in _each(array)])
-        mean = mean.reshape((array.sizes["cluster"], *mean.shape[1:]))
-        std = None
-        if len(axes) == 1 and "cluster_std" in dataset:
-            rows = _each(dataset["cluster_std"].transpose("cluster", ...))
-            std = np.array([_shrink(s.ravel(), limit) for s in rows]).reshape(mean.shape)
-        return cls(clusters_of(array), mean, std, axes, display or choose_display(mean))
-
-
-def _each(array: xr.DataArray) -> list[Floats]:
-    return [load(array.isel(cluster=i)).astype(np.float64) for i in range(array.sizes["cluster"])]
-
-
-def _shrink(values: Floats, limit: int) -> Floats:
-    """Average neighbours until no side is longer than `limit`."""
-    for axis, size in enumerate(values.shape):
-        step = ceil(size / limit)
-        if step > 1:
-            starts = np.arange(0, size, step)
-            widths = np.diff(np.append(starts, size)).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-            values = np.add.reduceat(values, starts, axis=axis) / widths
-    return values
-
-
-def choose_display(mean: Floats) -> Display:
-    """Choose how to draw intensities: the more the strongest tower over the typical, the flatter the scale.
-
-    Examples
-    --------
-    >>> choose_display(np.array([[1.0, 2.0, 3.0]])), choose_display(np.array([[1.0] * 99 + [5000.0]]))
-    ('linear', 'log')
-    """
-    values = np.abs(mean[np.isfinite(mean)])
-    values = values[values > 0]
-    if not values.size:
-        return "linear"
-    ratio = float(values.max() / np.median(values))
-    return "log" if ratio > 1000 else "sqrt" if ratio > 12 else "linear"
+_COLOURS: dict[str, str] = {"mean": "inferno", "std": "cividis"}
 
 
 def mean_signal(
@@ -137,6 +34,8 @@ def mean_signal(
     *,
     theme: ThemeName = "light",
     display: Display | None = None,
+    cube: str | None = None,
+    deviation: bool = False,
     width: float = 2.6,
     tally: Tally | None = None,
     signals: Signals | None = None,
@@ -153,6 +52,10 @@ def mean_signal(
         Colours of paper and ink.
     display : {"linear", "sqrt", "log"}, optional
         How intensities are drawn; chosen from the data by default.
+    cube : str, optional
+        Which cube, in a run of several; the first by name if left out.
+    deviation : bool
+        Whether to draw the pattern of standard deviations below the mean pattern.
     width : float
         Inches of the figure.
     tally, signals : Tally, Signals, optional
@@ -162,7 +65,8 @@ def mean_signal(
     -------
     matplotlib.figure.Figure
         An image with its two axes, or a spectrum with a band of one standard deviation, framed in the cluster's colour.
-        The mean over all clusters, weighted by size, stands behind a spectrum as a thin grey line.
+        The mean over all clusters, weighted by size, stands behind a spectrum as a thin grey line. Of a signal that is
+        one number, the number among those of all clusters.
 
     Raises
     ------
@@ -170,14 +74,20 @@ def mean_signal(
         If there is no such cluster.
     """
     tally = tally or Tally.of(dataset)
-    signals = signals or Signals.of(dataset, display)
+    signals = signals or Signals.of(dataset, display, cube=cube)
     if cluster not in tally.ids:
         raise ParameterError(
             found=f"cluster {cluster}", wanted=f"one of {tally.ids}", remedy="Take a number that occurs in labels."
         )
     with drawing(theme) as look:
-        figure, (axes,) = _grid(signals, 1, 1, width, 0.0)
-        draw_signal(axes, signals, tally, tally.ids.index(cluster), look, bottom=True, left=True)
+        both = deviation and signals.is_image and signals.std is not None
+        figure, grid = _grid(signals, 2 if both else 1, 1, width, 0.0)
+        statistics: tuple[Statistic, ...] = ("mean", "std")
+        for axes, statistic in zip(grid, statistics, strict=False):
+            bottom = axes is grid[-1]
+            draw_signal(
+                axes, signals, tally, tally.ids.index(cluster), look, bottom=bottom, left=True, statistic=statistic
+            )
         return figure
 
 
@@ -186,6 +96,7 @@ def mean_signals(
     *,
     theme: ThemeName = "light",
     display: Display | None = None,
+    cube: str | None = None,
     width: float = 9.0,
     tally: Tally | None = None,
 ) -> Figure:
@@ -204,8 +115,8 @@ def mean_signals(
             figure = new_figure(width / 2, 0.8)
             figure.text(0.5, 0.5, "No cluster was found.", ha="center", va="center", color=look.muted)
             return figure
-        signals = Signals.of(dataset, display)
-        columns = _columns(len(tally.ids), len(signals.axes))
+        signals = Signals.of(dataset, display, cube=cube)
+        columns = _columns(len(tally.ids), signals)
         rows = ceil(len(tally.ids) / columns)
         figure, grid = _grid(signals, rows, columns, width, 0.24)
         for i, axes in enumerate(grid):
@@ -218,8 +129,8 @@ def mean_signals(
         return figure
 
 
-def _columns(n: int, dims: int) -> int:
-    most = (4 if n <= 12 else 6 if n <= 30 else 8) if dims == 2 else (2 if n <= 4 else 3 if n <= 15 else 4)
+def _columns(n: int, signals: Signals) -> int:
+    most = (4 if n <= 12 else 6 if n <= 30 else 8) if signals.is_image else (2 if n <= 4 else 3 if n <= 15 else 4)
     if n <= most:
         return n
     return min(range(max(most - 1, 2), most + 1), key=lambda c: (-n % c, -c))
@@ -227,10 +138,10 @@ def _columns(n: int, dims: int) -> int:
 
 def _grid(signals: Signals, rows: int, columns: int, width: float, title: float) -> tuple[Figure, list[Axes]]:
     gap, left, bottom, edge = 0.16, 0.62, 0.46, 0.08
-    if len(signals.axes) == 1:
+    if not signals.is_image:
         gap, left = 0.3, 0.2
     wide = (width - left - edge - gap * (columns - 1)) / columns
-    high = wide * _proportion(signals)
+    high = wide * proportion(signals)
     height = rows * (high + title) + (rows - 1) * gap + bottom + edge
     figure = new_figure(width, height)
     made = []
@@ -242,9 +153,10 @@ def _grid(signals: Signals, rows: int, columns: int, width: float, title: float)
     return figure, made
 
 
-def _proportion(signals: Signals) -> float:
-    if len(signals.axes) == 1:
-        return 0.5
+def proportion(signals: Signals) -> float:
+    """Height over width of a drawn signal."""
+    if not signals.is_image:
+        return 0.3 if signals.is_number else 0.5
     down, across = signals.axes
     pixel = 1.0
     if down.step and across.step and down.unit and down.unit == across.unit:
@@ -253,7 +165,15 @@ def _proportion(signals: Signals) -> float:
 
 
 def draw_signal(
-    axes: Axes, signals: Signals, tally: Tally, position: int, look: Look, *, bottom: bool, left: bool
+    axes: Axes,
+    signals: Signals,
+    tally: Tally,
+    position: int,
+    look: Look,
+    *,
+    bottom: bool,
+    left: bool,
+    statistic: Statistic = "mean",
 ) -> None:
     """Draw one cluster's signal on axes that are there already."""
     colour = tally.colours[position]
@@ -264,21 +184,24 @@ def draw_signal(
         axes.set(xticks=[], yticks=[])
         return
     row = signals.ids.index(tally.ids[position])
-    if len(signals.axes) == 2:
-        _draw_image(axes, signals, row, bottom=bottom, left=left)
+    if signals.is_image:
+        _draw_image(axes, signals, row, statistic, bottom=bottom, left=left)
     else:
-        _draw_spectrum(axes, signals, row, tally, colour, look)
-        axes.set_xlabel(signals.axes[0].label if bottom else "")
+        (_draw_number if signals.is_number else _draw_spectrum)(axes, signals, row, tally, colour, look)
+        axes.set_xlabel(signals.axes[0].label if bottom and not signals.is_number else "")
     if not bottom:
         axes.set_xticklabels([])
 
 
-def _draw_image(axes: Axes, signals: Signals, row: int, *, bottom: bool, left: bool) -> None:
+def _draw_image(axes: Axes, signals: Signals, row: int, statistic: Statistic, *, bottom: bool, left: bool) -> None:
     down, across = signals.axes
     n_rows, n_columns = len(down.values), len(across.values)
-    image, low, high = _stretch(signals.mean[row], signals.display)
+    if statistic == "std" and signals.std is not None:
+        image, low, high = _stretch(signals.std[row], signals.spread)
+    else:
+        image, low, high = _stretch(signals.mean[row], signals.display)
     axes.imshow(
-        image, cmap=_COLOURS, vmin=low, vmax=high, aspect="auto", interpolation="none",
+        image, cmap=_COLOURS[statistic], vmin=low, vmax=high, aspect="auto", interpolation="none",
         extent=(-0.5, n_columns - 0.5, n_rows - 0.5, -0.5),
     )  # fmt: skip
     axes.set_xticks(*ticks(across, 3))
@@ -308,11 +231,35 @@ def _stretch(image: Floats, display: Display) -> tuple[Floats, float, float]:
     return drawn, low, high if high > low else low + 1.0
 
 
+def _draw_number(axes: Axes, signals: Signals, row: int, tally: Tally, colour: str, look: Look) -> None:
+    """One number: where it stands among those of all clusters, with its deviation."""
+    from matplotlib.ticker import MaxNLocator
+
+    every = signals.mean[:, 0]
+    axes.plot(every, np.zeros(len(every)), ls="none", marker="|", markersize=9, color=look.muted, alpha=0.8)
+    spread = None if signals.std is None else signals.std[row]
+    axes.errorbar(
+        signals.mean[row], [0.0], xerr=spread, color=colour, marker="o", markersize=7, lw=2.2, mec=look.paper, zorder=3
+    )
+    if np.isfinite(every[row]):
+        axes.annotate(
+            rounded(every[row]), (every[row], 0), xytext=(0, 7), textcoords="offset points", ha="center", va="bottom"
+        )
+    axes.set(ylim=(-1, 1.6), yticks=[])
+    deviations = 0.0 if signals.std is None else np.nan_to_num(signals.std[:, 0])
+    ends = np.concatenate([every - deviations, every + deviations])
+    if np.isfinite(ends).any():  # one scale for all clusters
+        low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+        margin = 0.1 * (high - low) or 1.0
+        axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+
+
 def _draw_spectrum(axes: Axes, signals: Signals, row: int, tally: Tally, colour: str, look: Look) -> None:
     from matplotlib.ticker import MaxNLocator
 
     (axis,) = signals.axes
-    x = _shrink(axis.values, _BINS)
+    x = shrink(axis.values, signals.mean.shape[1])
     order = np.arange(len(x)) if axis.monotonic else np.argsort(x)
     known = dict(zip(tally.ids, tally.sizes, strict=True))
     sizes = np.array([known.get(i, 0) for i in signals.ids], dtype=float)
@@ -323,10 +270,8 @@ def _draw_spectrum(axes: Axes, signals: Signals, row: int, tally: Tally, colour:
     if signals.std is not None:
         std = signals.std[row][order]
         axes.fill_between(x[order], mean - std, mean + std, color=colour, alpha=0.28, lw=0)
-    axes.plot(x[order], mean, color=colour, lw=1.3, marker="o" if len(x) == 1 else None)
-    if len(x) > 1:
-        first, last = x[order][0], x[order][-1]
-        axes.set_xlim(first, last)  # a falling axis stays falling, as the instrument recorded it
+    axes.plot(x[order], mean, color=colour, lw=1.3)
+    axes.set_xlim(x[order][0], x[order][-1])  # a falling axis stays falling, as the instrument recorded it
     if signals.display != "linear":
         axes.set_yscale("function", functions=(_signed_root, _signed_square))
     axes.set_yticks([])

@@ -159,7 +159,8 @@ def clusters_of(array: xr.DataArray) -> tuple[int, ...]:
 
 def _known(dataset: xr.Dataset) -> tuple[int, ...]:
     """Clusters the run declares, so that one without a pixel is still shown."""
-    for name in ("cluster_size", "cluster_mean"):
+    means = sorted(str(name) for name in dataset.data_vars if str(name).startswith("cluster_mean"))
+    for name in ("cluster_size", *means):
         if name in dataset and "cluster" in dataset[name].dims:
             return clusters_of(dataset[name])
     return ()
