@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from refold.cube import as_cube
-from refold.embed import Landmarks
+from refold.embed import Landmarks, draw_together
 from refold.embed.landmarks import share_out
+from refold.engine import sweep
 from refold.errors import DataError, ParameterError
 from tests.strategies import chunkings
 
@@ -142,3 +143,21 @@ def test_sharing_out(sizes, n, limit):
     assert (quotas >= np.minimum((n // 2) * sizes // max(1, sizes.sum()), kept)).all()
     if n >= np.count_nonzero(kept) * 2:
         assert (quotas[kept > 0] > 0).all()
+
+
+def test_draws_share_their_sweeps_and_are_the_same_as_alone():
+    """Also where one of them is done sooner: with all pixels after the first sweep."""
+    cube, sweeps = cube_of(scene(SHAPE)[0], (7, 50, 10)), []
+    together = [Landmarks(n, random_state=seed) for n, seed in ((100, 1), (5000, 2), (150, 3))]
+
+    def traverse(wanted):
+        sweeps.append(len(wanted))
+        results = iter(sweep(cube, *(visitor for visitors in wanted for visitor in visitors)))
+        return [tuple(next(results) for _ in visitors) for visitors in wanted]
+
+    draw_together([marks.steps(cube) for marks in together], traverse)
+    assert len(sweeps) == 3
+    for marks in together:
+        alone = clone(marks).fit(cube)
+        for name in ("pixels_", "rows_", "weights_"):
+            np.testing.assert_array_equal(getattr(marks, name), getattr(alone, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Generator, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,9 +13,9 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 
 from refold.cube import check_cube, n_features, n_pixels
-from refold.embed.drawing import CellDraw, Drawn, Outskirts
+from refold.embed.drawing import CellDraw, Drawn, Outskirts, Picked
 from refold.embed.seeding import Singles, index_of, seed_cells
-from refold.engine import Block, Sample, SampleResult, Where, sweep
+from refold.engine import Block, Sample, SampleResult, Visitor, Where, sweep
 from refold.errors import DataError, ParameterError
 from refold.planning.landmarks import landmarks_of
 
@@ -22,6 +23,9 @@ _CELL_SHARE = 96  # landmarks for each cell: half of them by level, so about 48 
 _MOST_CELLS = 256
 _FEWEST_CELLS = 32
 _SEEDING_ROWS = 8192  # rows that the cells are found from
+
+Visitors = tuple[Visitor[Any, Any], ...]
+Steps = Generator[Visitors, tuple[Any, ...], None]
 
 
 class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -32,6 +36,9 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
     n : int, float or None
         Pixels to keep at most; a float in (0, 1] is a share of the valid pixels. None goes by the size of the scan:
         5 000 up to 250 x 250 pixels, 10 240 of 512 x 512, 20 000 from 1000 x 1000 on.
+    always : array_like of int, optional
+        Flat indices of pixels that are landmarks in any case, as far as they are valid: those that
+        `refold.promote_outliers` found. They count towards `n`, and each stands for itself.
     random_state : int
         Seed. The draw depends on it and the scores alone, not on chunks, threads or processes.
 
@@ -62,8 +69,11 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
     ((20, 3), 72.0)
     """
 
-    def __init__(self, n: int | float | None = None, *, random_state: int = 0) -> None:
+    def __init__(
+        self, n: int | float | None = None, *, always: npt.ArrayLike | None = None, random_state: int = 0
+    ) -> None:
         self.n = n
+        self.always = always
         self.random_state = random_state
 
     def fit(self, scores: xr.DataArray, y: object = None) -> Self:
@@ -86,21 +96,39 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         DataError
             If no pixel is valid.
         ParameterError
-            If ``n`` is neither a number of pixels nor a share.
+            If ``n`` is neither a number of pixels nor a share, or ``always`` names a pixel that there is not.
+        """
+        cube = check_cube(scores)
+        picked = Picked(self._always(n_pixels(cube)), n_features(cube))
+        draw_together([self.steps(cube)], lambda wanted: [sweep(cube, *wanted[0], label="landmarks")])
+        return self
+
+    def steps(self, scores: xr.DataArray) -> Steps:
+        """Choose landmarks by sweeps that somebody else makes, so that several draws can share them.
+
+        Parameters
+        ----------
+        scores : xarray.DataArray
+            As for `fit`; only its shape is looked at.
+
+        Yields
+        ------
+        tuple of Visitor
+            What the next sweep over the scores is to feed; their results, in this order, are to be sent. When nothing
+            more is wanted, the landmarks are chosen. See `draw_together`.
         """
         cube = check_cube(scores)
         uniform = Sample(self._most(n_pixels(cube)), self.random_state, n_features=n_features(cube))
-        sample, n_valid = sweep(cube, uniform, _Count(), label="landmarks")
+        sample, n_valid = yield uniform, _Count()
         if n_valid == 0:
             raise DataError("no pixel with finite scores", "at least one", "look at the residual map and the mask")
         n = min(self._most(n_valid), n_valid)
         self.n_valid_ = int(n_valid)
         if n == n_valid:
             self._remember(sample.pixels, sample.rows, np.ones(n))
-            return self
-        drawn, weights = self._draw(cube, sample, n)
+            return
+        drawn, weights = yield from self._draw(sample, n)
         self._remember(drawn.pixels, drawn.rows, weights)
-        return self
 
     def _most(self, available: int) -> int:
         """Landmarks wanted of so many pixels."""
@@ -120,19 +148,21 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         self.pixels_, self.weights_ = pixels, weights
         self.rows_ = np.ascontiguousarray(rows, dtype=np.float32)
 
-    def _draw(self, cube: xr.DataArray, sample: SampleResult, n: int) -> tuple[Drawn, npt.NDArray[np.float64]]:
+    def _draw(
+        self, sample: SampleResult, n: int
+    ) -> Generator[Visitors, tuple[Any, ...], tuple[Drawn, npt.NDArray[np.float64]]]:
         """Find cells, draw from each, and weigh."""
         # Two landmarks for each cell at least, so that each gets one and stands for its pixels.
         n_cells = max(1, min(n // 2, int(np.clip(n // _CELL_SHARE, _FEWEST_CELLS, _MOST_CELLS))))
-        centres = self._cells(cube, sample.rows[_evenly(len(sample.pixels))].astype(np.float32), n, n_cells)
-        draw = CellDraw(n, 4 * (-(-n // (2 * centres.shape[0]))), centres, self.random_state + 2)
-        ((drawn, sizes),) = sweep(cube, draw, label="landmarks")
+        centres = yield from self._cells(sample.rows[_evenly(len(sample.pixels))].astype(np.float32), n, n_cells)
+        draw = CellDraw(n, 4 * (-(-n // (2 * centres.shape[0]))), centres, self.random_state + 2, without)
+        ((drawn, sizes),) = yield (draw,)
         kept = np.bincount(drawn.cells, minlength=sizes.size)
         quotas = share_out(n, sizes, kept)
         drawn = drawn.take(drawn.rank_in_cell() < quotas[drawn.cells])
         return drawn, sizes[drawn.cells] / quotas[drawn.cells]
 
-    def _cells(self, cube: xr.DataArray, body: Singles, n: int, n_cells: int) -> Singles:
+    def _cells(self, body: Singles, n: int, n_cells: int) -> Generator[Visitors, tuple[Any, ...], Singles]:
         """Centres of the body's cells and of the outskirts'."""
         rng = np.random.default_rng(self.random_state)
         centres = seed_cells(body, max(1, n_cells // 2), rng)
@@ -145,11 +175,33 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         # A cell of a few equal pixels has no spread of its own; a tenth of the common one stands in.
         spread = np.maximum(totals / counts, overall / 10)
         outskirts = Outskirts(min(_SEEDING_ROWS, max(n // 2, 64)), centres, spread, self.random_state + 1)
-        (far,) = sweep(cube, outskirts, label="landmarks")
+        (far,) = yield (outskirts,)
         if far.pixels.size == 0 or n_cells == 1:
             return centres
         outer = seed_cells(far.rows, n_cells - n_cells // 2, rng, known=centres)
         return np.concatenate([centres, outer])
+
+
+def draw_together(draws: Sequence[Steps], traverse: Callable[[Sequence[Visitors]], Sequence[tuple[Any, ...]]]) -> None:
+    """Let several draws of landmarks share each of their sweeps.
+
+    Parameters
+    ----------
+    draws : sequence of generator
+        `Landmarks.steps` of each.
+    traverse : callable
+        Given the visitors that each draw wants fed (none, once a draw is done), it sweeps, and returns their results.
+    """
+    wanted: list[Visitors] = [next(draw) for draw in draws]
+    while any(wanted):
+        found = traverse(wanted)
+        for at, (draw, results) in enumerate(zip(draws, found, strict=True)):
+            if not wanted[at]:
+                continue
+            try:
+                wanted[at] = draw.send(results)
+            except StopIteration:
+                wanted[at] = ()
 
 
 class _Count:
