@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from refold.cube import as_cube, check_scan, cubes_of
+from refold.cube import as_cube, check_scan, cubes_of, image_as_cube, navigation_dims, signal_dims
 from refold.errors import CubeError
+from tests.guards import no_compute
 
 
 def _cubes() -> dict[str, xr.DataArray]:
@@ -51,3 +52,38 @@ def test_errors_name_what_was_found(scan, names):
         check_scan(scan)
     for name in names:
         assert name in str(raised.value)
+
+
+def test_a_picture_on_the_same_grid_is_a_cube_of_one_channel():
+    picture = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("y", "x"), name="bse", attrs={"units": "counts"})
+    cubes = cubes_of(xr.Dataset({**_cubes(), "bse": picture}))
+    assert cubes["bse"].dims == ("y", "x", "channel")
+    np.testing.assert_array_equal(cubes["bse"].isel(channel=0), picture)
+    assert cubes["bse"].attrs == picture.attrs
+    assert cubes["bse"].y.identical(cubes["eds"].y)
+
+
+def test_a_picture_in_a_mapping_may_have_other_roles_or_none_and_another_order():
+    picture = as_cube(np.arange(6).reshape(3, 2), dims=("x", "y"), signal="y")
+    cubes = cubes_of({"eds": _cubes()["eds"], "bse": xr.DataArray(picture.values, dims=("x", "y"))})
+    assert cubes["bse"].dims == ("y", "x", "channel")
+    np.testing.assert_array_equal(cubes["bse"].isel(channel=0).T, picture)
+
+
+def test_pictures_alone_are_a_scan_if_they_say_that_they_were_scanned():
+    one = image_as_cube(xr.DataArray(np.ones((2, 3)), dims=("v", "u"))).isel(channel=0, drop=True)
+    assert cubes_of(xr.Dataset({"a": one, "b": one}))["b"].dims == ("v", "u", "channel")
+    with pytest.raises(CubeError):
+        cubes_of(xr.Dataset({"a": xr.DataArray(np.ones((2, 3)), dims=("v", "u"))}))
+
+
+def test_a_picture_keeps_its_coordinates_and_stays_lazy():
+    coords = {"x": ("x", [3.0, 2.0, 1.0], {"units": "nm", "role": "signal"})}
+    picture = xr.DataArray(np.ones((2, 3), "uint8"), dims=("y", "x"), coords=coords).chunk(x=2)
+    with no_compute():
+        cube = image_as_cube(picture)
+    assert cube.chunks == ((2,), (2, 1), (1,))
+    assert cube.dtype == np.uint8
+    assert navigation_dims(cube) == ("y", "x")
+    assert signal_dims(cube) == ("channel",)
+    assert cube.x.attrs == {"units": "nm", "role": "navigation"}

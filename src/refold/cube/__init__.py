@@ -14,10 +14,11 @@ from refold.cube.axes import (
 )
 from refold.cube.folding import fold, unfold
 from refold.cube.fullgrid import to_full_grid
-from refold.cube.scans import check_scan, cubes_of
+from refold.cube.scans import IMAGE_DIM, check_scan, cubes_of, image_as_cube
 from refold.cube.variables import VARIABLES, Variable, conform
 
 __all__ = [
+    "IMAGE_DIM",
     "ROLE",
     "VARIABLES",
     "Variable",
@@ -27,6 +28,7 @@ __all__ = [
     "conform",
     "cubes_of",
     "fold",
+    "image_as_cube",
     "is_lazy",
     "n_features",
     "n_pixels",

@@ -5,10 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from refold.cube.axes import check_cube, navigation_dims
+from refold.cube.axes import ROLE, check_cube, navigation_dims, signal_dims
 from refold.errors import CubeError
+
+IMAGE_DIM = "channel"
+"""Signal dim, of length 1, of a picture that is a cube."""
+
+
+def image_as_cube(image: xr.DataArray) -> xr.DataArray:
+    """Make a cube of a picture of the scanned area, one value a pixel, as of BSE or HAADF.
+
+    Parameters
+    ----------
+    image : xarray.DataArray
+        Every dim is a navigation dim, whatever role it has.
+
+    Returns
+    -------
+    xarray.DataArray
+        The cube, with a signal dim ``channel`` of length 1 behind; as lazy as the picture.
+
+    Raises
+    ------
+    CubeError
+        If it is no DataArray, or no picture of real numbers.
+
+    Examples
+    --------
+    >>> image_as_cube(xr.DataArray(np.ones((2, 3)), dims=("y", "x"))).sizes
+    Frozen({'y': 2, 'x': 3, 'channel': 1})
+    """
+    if not isinstance(image, xr.DataArray):
+        return check_cube(image)  # raises, and says what a cube is
+    coords = {IMAGE_DIM: (IMAGE_DIM, np.arange(1), {ROLE: "signal"})}
+    for dim in map(str, image.dims):
+        coord = image.coords[dim] if dim in image.coords else None
+        values, attrs = (np.arange(image.sizes[dim]), {}) if coord is None else (coord.values, coord.attrs)
+        coords[dim] = (dim, values, {**attrs, ROLE: "navigation"})
+    return check_cube(image.expand_dims(IMAGE_DIM, axis=-1).assign_coords(coords))
 
 
 def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
@@ -17,12 +54,13 @@ def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> di
     Parameters
     ----------
     scan : xarray.DataArray or xarray.Dataset
-        One cube, or cubes that share their navigation dims.
+        One cube, or cubes and pictures (BSE, HAADF) that share their navigation dims.
 
     Returns
     -------
     dict of str to xarray.DataArray
-        The cubes, navigation dims first. A single cube without a name is called ``signal``.
+        The cubes, navigation dims first; a picture is a cube with one channel. A single cube without a name is called
+        ``signal``.
 
     Raises
     ------
@@ -34,7 +72,7 @@ def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> di
         return {str(cube.name or "signal"): cube}
     if not isinstance(scan, xr.Dataset | Mapping):
         check_cube(scan)  # raises, and says what a cube is
-    cubes = {str(name): check_cube(value) for name, value in dict(scan).items()}
+    cubes = _checked({str(name): value for name, value in dict(scan).items()})
     if not cubes:
         raise CubeError(
             "a scan without any variable", "one or more cubes", "put the cubes into the Dataset as variables"
@@ -44,6 +82,22 @@ def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> di
         raise CubeError(
             f"navigation dims {grids}", "the same navigation dims in every cube", "rename, reorder or crop the dims"
         )
+    return cubes
+
+
+def _checked(scan: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Check each cube; what has only the navigation dims of the others is a picture."""
+    whole = [value for value in scan.values() if isinstance(value, xr.DataArray) and signal_dims(value)]
+    shared = [navigation_dims(value) for value in whole]
+    cubes = {}
+    for name, value in scan.items():
+        dims = {str(dim) for dim in value.dims} if isinstance(value, xr.DataArray) else set()
+        like = next((navigation for navigation in shared if set(navigation) == dims), None)
+        if like is not None:
+            value = image_as_cube(value.transpose(*like))
+        elif dims and not whole and len(navigation_dims(value)) == len(dims):
+            value = image_as_cube(value)
+        cubes[name] = check_cube(value)
     return cubes
 
 
