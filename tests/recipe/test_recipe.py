@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refold.errors import RecipeError, RefoldError
-from refold.recipe import STAGES, Recipe, parse_factors, parse_number, parse_ranges
+from refold.recipe import STAGES, Recipe, parse_factors, parse_number, parse_ranges, shipped
 from refold.recipe.document import _KINDS
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -38,6 +38,14 @@ sections = {
         "clip": st.dictionaries(st.sampled_from(["min", "max"]), numbers), "log1p": st.booleans(),
         "normalise": st.sampled_from(["total", "max", "unit"]),
     },
+    "features": {
+        "describe": st.sampled_from(["radial_profile", "cepstrum"]), "select": st.sampled_from(["deviation"]),
+        "keep": st.floats(0.01, 1), "beam": st.sampled_from(["find", "none"]) | st.tuples(numbers, numbers, numbers),
+        "exclude": st.lists(st.tuples(numbers, numbers), max_size=2), "exclude_elements": st.lists(words, max_size=2),
+        "log": st.booleans(), "scale": st.sampled_from(["robust", "unit"]), "weight": st.floats(0, 9),
+        "align": st.sampled_from(["nearest", "linear"]),
+    },
+    "fuse": {"balance": st.sampled_from(["none", "maximum", "variance"]), "scale": st.sampled_from(["none", "robust"])},
     "reduce": {
         "n_components": st.integers(1, 500) | st.floats(0.01, 0.999), "center": st.booleans(),
         "scaling": st.sampled_from(["none", "standard", "poisson"]),
@@ -57,7 +65,12 @@ sections = {
         "memory": st.sampled_from(["2GB", "512 MiB", 10**9]), "workers": st.integers(1, 64), "features": st.booleans(),
     },
 }  # fmt: skip
-tables = st.fixed_dictionaries({}, optional={k: st.fixed_dictionaries({}, optional=v) for k, v in sections.items()})
+parts = {part: st.fixed_dictionaries({}, optional=sections[part]) for part in ("source", "prepare", "features")}
+tables_of_a_cube = st.fixed_dictionaries({}, optional=parts)
+tables = st.fixed_dictionaries({}, optional={
+    **{k: st.fixed_dictionaries({}, optional=v) for k, v in sections.items()},
+    "cubes": st.dictionaries(words, tables_of_a_cube, max_size=2),
+})  # fmt: skip
 
 
 @given(tables)
@@ -90,7 +103,7 @@ def test_every_field_is_in_the_strategy_or_has_a_default_that_round_trips(tmp_pa
     recipe = Recipe()
     recipe.save(tmp_path / "recipe.toml")
     assert Recipe.load(tmp_path / "recipe.toml") == recipe
-    assert set(_KINDS) == {item.name for item in dataclasses.fields(Recipe)} == set(sections)
+    assert {*_KINDS, "cubes"} == {item.name for item in dataclasses.fields(Recipe)} == {*sections, "cubes"}
 
 
 def test_a_recipe_that_says_little_is_one():
@@ -143,6 +156,46 @@ def test_a_file_that_is_not_there_is_an_error_of_recipes(tmp_path):
         Recipe().save(tmp_path / "no" / "folder.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "remedy"),
+    [
+        ("[cubes.eds.featrues]\nlog = true", "[cubes.eds.featrues]", "write 'features'"),
+        ("[cubes.eds.features]\nlgo = true", "in cubes.eds: key 'lgo'", "write 'log'"),
+        ("[cubes]\neds = 3", "cubes.eds = 3", "[cubes.eds.features]"),
+        ("[cluster]\nmethod = 'kmeans'", "'kmeans' with n_clusters = None", "estimate_clusters"),
+        ("[cluster]\nn_clusters = 3", "'hdbscan' with n_clusters = 3", "n_clusters = 5"),
+    ],
+)
+def test_errors_of_cubes_and_of_clusters(text, found, remedy):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_toml(text)
+    assert found in caught.value.found
+    assert remedy in caught.value.remedy
+
+
+def test_a_cube_has_its_own_options_over_those_for_all():
+    recipe = Recipe(
+        prepare={"log1p": True, "rebin": {"y": 2}},
+        features={"scale": "robust"},
+        cubes={"eds": {"prepare": {"log1p": False}, "features": {"weight": 2}}},
+    )
+    _, prepare, features = recipe.of_cube("eds")
+    assert (features.scale, features.weight, prepare.rebin, prepare.log1p) == ("robust", 2.0, {"y": 2}, False)
+    _, prepare, features = recipe.of_cube("diffraction")
+    assert (features.scale, features.weight, prepare.rebin, prepare.log1p) == ("robust", 1.0, {"y": 2}, True)
+    changed = recipe.with_options(cubes={"eds": {"features": {"log": True}}})
+    assert changed.cubes["eds"].features == {"weight": 2.0, "log": True}
+    assert Recipe.from_toml(changed.to_toml()) == changed
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_shipped_recipes_load_by_name_and_say_what_they_are_for(name):
+    assert shipped()[name].startswith("# ")
+    assert Recipe.load(name) == Recipe.from_toml(shipped()[name])
+    with pytest.raises(RecipeError, match=name):
+        Recipe.load(name + "s")
+
+
 def test_numbers_of_numpy_are_numbers():
     recipe = Recipe(
         reduce={"n_components": np.int64(3)},
@@ -193,7 +246,8 @@ def test_unknown_short_options_suggest_the_right_one(option, remedy):
 def test_options_of_a_stage_change_with_its_own_sections_alone():
     recipe = Recipe()
     changes = {
-        "features": {"rebin": {"ky": 2}}, "reduce": {"n_components": 3}, "embed": {"landmarks": 9},
+        "features": {"rebin": {"ky": 2}}, "fuse": {"features": {"log": True}},
+        "reduce": {"n_components": 3}, "embed": {"landmarks": 9},
         "cluster": {"min_samples": 2}, "labels": {"neighbours": 2}, "statistics": {},
     }  # fmt: skip
     assert list(changes) == list(STAGES)

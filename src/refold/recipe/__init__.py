@@ -1,14 +1,19 @@
 """A run written down: its sections, checked, and TOML in and out."""
 
+from refold.recipe.cubes import CubeOptions, Features, Fuse
 from refold.recipe.document import STAGES, Recipe
 from refold.recipe.options import parse_factors, parse_number, parse_ranges
 from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
+from refold.recipe.shipped import shipped, shipped_text
 
 __all__ = [
     "STAGES",
     "Backproject",
     "Cluster",
+    "CubeOptions",
     "Embed",
+    "Features",
+    "Fuse",
     "Landmarks",
     "Prepare",
     "Recipe",
@@ -18,4 +23,6 @@ __all__ = [
     "parse_factors",
     "parse_number",
     "parse_ranges",
+    "shipped",
+    "shipped_text",
 ]

@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -155,6 +155,29 @@ def _convert_unknown(value: Any) -> Any:
     return _convert_any_of((bool, int, float, str), value)
 
 
+def option(default: Any, *, example: str | None = None, **rule: Any) -> Any:
+    """Declare a field of a section with its default, what is allowed, and an example for its errors.
+
+    Parameters
+    ----------
+    default : object
+        Its default.
+    example : str, optional
+        How it is written, as the remedy of errors.
+    **rule
+        What `check` knows: ``keys``, ``least``, ``fraction``, ``share``.
+
+    Returns
+    -------
+    dataclasses.Field
+        The field.
+    """
+    rule = {**rule, **({"example": example} if example else {})}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=rule)
+    return field(default=default, metadata=rule)
+
+
 @dataclass(frozen=True)
 class Section:
     """Base of the sections of a recipe: every field is checked when a section is made."""
@@ -162,9 +185,9 @@ class Section:
     def __post_init__(self) -> None:
         """Check each field, and keep it as plain Python."""
         hints = get_type_hints(type(self))
-        for field in fields(self):
-            value = check(self.title(), field, hints[field.name], getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        for item in fields(self):
+            value = check(self.title(), item, hints[item.name], getattr(self, item.name))
+            object.__setattr__(self, item.name, value)
 
     @classmethod
     def title(cls) -> str:
@@ -181,6 +204,11 @@ class Section:
                     f"key {key!r} in [{cls.title()}]", f"one of {', '.join(known)}", nearest(str(key), known)
                 )
         return cls(**values)
+
+    def arguments(self) -> dict[str, Any]:
+        """Values as arguments for the model that the section is about: no ``method``, and ``parameters`` unpacked."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "method"}
+        return {**values, **values.pop("parameters", {})}
 
     def to_dict(self) -> dict[str, Any]:
         """Values as plain Python that TOML and JSON can hold: lists for tuples, nothing for what is not set."""

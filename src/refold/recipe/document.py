@@ -11,12 +11,15 @@ from typing import Any, Self
 
 from refold.errors import RecipeError
 from refold.recipe.checking import Section, nearest
+from refold.recipe.cubes import CubeOptions, Features, Fuse
 from refold.recipe.options import place
 from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
+from refold.recipe.shipped import shipped_text
 
 # Which sections each stage of a run depends on, besides what the stages before it do.
 STAGES: dict[str, tuple[str, ...]] = {
     "features": ("source", "prepare"),
+    "fuse": ("features", "fuse"),
     "reduce": ("reduce",),
     "embed": ("landmarks", "embed"),
     "cluster": ("cluster",),
@@ -26,8 +29,11 @@ STAGES: dict[str, tuple[str, ...]] = {
 # Where a file lies is no property of the scan: its identity is fingerprinted by the store, from the data.
 _NOT_FINGERPRINTED = {"source": {"path"}}
 _KINDS: dict[str, type[Section]] = {
-    kind.title(): kind for kind in (Source, Prepare, Reduce, Landmarks, Embed, Cluster, Backproject, Resources)
+    kind.title(): kind
+    for kind in (Source, Prepare, Features, Fuse, Reduce, Landmarks, Embed, Cluster, Backproject, Resources)
 }
+# Which tables of a cube belong to which stage.
+_OF_CUBES = {"features": ("source", "prepare"), "fuse": ("features",)}
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,10 @@ class Recipe:
 
     Parameters
     ----------
-    source, prepare, reduce, landmarks, embed, cluster, backproject, resources : section or mapping
+    source, prepare, features, fuse, reduce, landmarks, embed, cluster, backproject, resources : section or mapping
         Options of each part; what is not given has its default. A mapping is checked like a table of TOML.
+    cubes : mapping of str to CubeOptions or mapping
+        For a scan of several cubes, the tables ``source``, ``prepare`` and ``features`` of each that differ.
 
     Raises
     ------
@@ -59,15 +67,22 @@ class Recipe:
 
     source: Source = field(default_factory=Source)
     prepare: Prepare = field(default_factory=Prepare)
+    features: Features = field(default_factory=Features)
+    fuse: Fuse = field(default_factory=Fuse)
     reduce: Reduce = field(default_factory=Reduce)
     landmarks: Landmarks = field(default_factory=Landmarks)
     embed: Embed = field(default_factory=Embed)
     cluster: Cluster = field(default_factory=Cluster)
     backproject: Backproject = field(default_factory=Backproject)
     resources: Resources = field(default_factory=Resources)
+    cubes: Mapping[str, CubeOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make sections of mappings."""
+        if not isinstance(self.cubes, Mapping):
+            raise RecipeError(f"cubes = {self.cubes!r}", "a table for each cube", "write [cubes.eds.features]")
+        cubes = {str(name): CubeOptions.from_mapping(str(name), tables) for name, tables in self.cubes.items()}
+        object.__setattr__(self, "cubes", cubes)
         for name, kind in _KINDS.items():
             value = getattr(self, name)
             if isinstance(value, Mapping):
@@ -99,9 +114,10 @@ class Recipe:
         >>> Recipe.from_dict({"landmarks": {"n": 5000}}).landmarks.n
         5000
         """
+        known = (*_KINDS, "cubes")
         for name in tables:
-            if name not in _KINDS:
-                raise RecipeError(f"section [{name}]", f"one of {', '.join(_KINDS)}", nearest(str(name), _KINDS))
+            if name not in known:
+                raise RecipeError(f"section [{name}]", f"one of {', '.join(known)}", nearest(str(name), known))
         return cls(**tables)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -112,7 +128,9 @@ class Recipe:
         >>> Recipe().to_dict()["landmarks"]
         {'random_state': 0}
         """
-        return {name: table for name in _KINDS if (table := getattr(self, name).to_dict())}
+        cubes = {name: cube.to_dict() for name, cube in self.cubes.items()}
+        tables = {name: table for name in _KINDS if (table := getattr(self, name).to_dict())}
+        return {**tables, **({"cubes": cubes} if cubes else {})}
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -148,13 +166,20 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a recipe file.
+        """Read a recipe file, or one that comes with the package, by its name.
 
         Raises
         ------
         RecipeError
             If there is no such file, or it is no recipe.
+
+        Examples
+        --------
+        >>> Recipe.load("correlative-4dstem-eds").embed.densmap
+        True
         """
+        if isinstance(path, str) and not path.endswith(".toml") and not Path(path).exists():
+            return cls.from_toml(shipped_text(path))
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -209,12 +234,36 @@ class Recipe:
             for name, kind in _KINDS.items()
         }
         known = {name: list(table) for name, table in tables.items()}
+        cubes = merged({name: cube.to_dict() for name, cube in self.cubes.items()}, options.pop("cubes", None) or {})
         for name, value in options.items():
             if value is None:
                 continue
             for section, key, item in place(name, value, known):
                 tables[section][key] = item
-        return type(self)(**tables)  # type: ignore[arg-type] # mappings are checked and become sections
+        return type(self)(**tables, cubes=cubes)  # type: ignore[arg-type] # mappings are checked and become sections
+
+    def of_cube(self, name: str) -> tuple[Source, Prepare, Features]:
+        """Options of one cube: its own, and those of the sections that are for all.
+
+        Parameters
+        ----------
+        name : str
+            Of the cube.
+
+        Returns
+        -------
+        Source, Prepare, Features
+            Its sections.
+
+        Examples
+        --------
+        >>> recipe = Recipe(features={"scale": "robust"}, cubes={"eds": {"features": {"log": True}}})
+        >>> source, prepare, features = recipe.of_cube("eds")
+        >>> features.log, features.scale
+        (True, 'robust')
+        """
+        own = self.cubes.get(name, CubeOptions())
+        return own.over(self.source, self.prepare, self.features)
 
     def section(self, name: str) -> dict[str, Any]:
         """Options of a section as arguments for the model it is about.
@@ -227,7 +276,7 @@ class Recipe:
         Returns
         -------
         dict
-            Every field but ``method``; ``parameters`` are unpacked.
+            Every field but ``method``; ``parameters`` are unpacked; of clusters only what the method takes.
 
         Examples
         --------
@@ -236,17 +285,15 @@ class Recipe:
         """
         if name not in _KINDS:
             raise RecipeError(f"section {name!r}", f"one of {', '.join(_KINDS)}", nearest(name, _KINDS))
-        section = getattr(self, name)
-        options = {item.name: getattr(section, item.name) for item in fields(section) if item.name != "method"}
-        passed_through = options.pop("parameters", {})
-        return {**options, **passed_through}
+        arguments: dict[str, Any] = getattr(self, name).arguments()
+        return arguments
 
     def options(self, stage: str) -> dict[str, dict[str, Any]]:
         """Options that a stage adds to those of the stages before it: what its fingerprint is made of.
 
         Parameters
         ----------
-        stage : {"features", "reduce", "embed", "cluster", "labels", "statistics"}
+        stage : {"features", "fuse", "reduce", "embed", "cluster", "labels", "statistics"}
             A stage of a run.
 
         Returns
@@ -261,8 +308,29 @@ class Recipe:
         """
         if stage not in STAGES:
             raise RecipeError(f"stage {stage!r}", f"one of {', '.join(STAGES)}", nearest(stage, STAGES))
-        return {name: self._fingerprinted(name) for name in STAGES[stage]}
+        found = {name: _fingerprinted(name, getattr(self, name).to_dict()) for name in STAGES[stage]}
+        for cube in self.cubes:
+            tables = self.cubes[cube].to_dict()
+            own = {part: _fingerprinted(part, tables[part]) for part in _OF_CUBES.get(stage, ()) if part in tables}
+            found |= {f"cubes.{cube}": own} if own else {}
+        return found
 
-    def _fingerprinted(self, name: str) -> dict[str, Any]:
-        left_out = _NOT_FINGERPRINTED.get(name, set())
-        return {key: value for key, value in getattr(self, name).to_dict().items() if key not in left_out}
+
+def _fingerprinted(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    left_out = _NOT_FINGERPRINTED.get(name, set())
+    return {key: value for key, value in table.items() if key not in left_out}
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay tables over tables, all the way down.
+
+    Examples
+    --------
+    >>> merged({"eds": {"features": {"log": True}}}, {"eds": {"features": {"weight": 2}}})
+    {'eds': {'features': {'log': True, 'weight': 2}}}
+    """
+    found = dict(below)
+    for name, value in above.items():
+        old = found.get(name)
+        found[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found

@@ -15,7 +15,9 @@ _SHORT = {
     "embed": (("embed", "method"),),
     "cluster": (("cluster", "method"),),
     "landmarks": (("landmarks", "n"),),
-    "random_state": (("reduce", "random_state"), ("landmarks", "random_state"), ("embed", "random_state")),
+    "log1p": (("prepare", "log1p"),),
+    "scale": (("features", "scale"),),
+    "random_state": tuple((section, "random_state") for section in ("reduce", "landmarks", "embed", "cluster")),
     "umap": (("embed", "parameters"),),
 }
 _NOT_SHORT = frozenset({"method", "n", "parameters", "path"})

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from refold.errors import ParameterError, RecipeError
 from refold.planning import parse_bytes
 from refold.planning.landmarks import landmarks_of
-from refold.recipe.checking import Section
-
-
-def _rule(default: Any, *, example: str | None = None, **rule: Any) -> Any:
-    """Declare a field with a default, what is allowed, and an example for its errors."""
-    rule = {**rule, **({"example": example} if example else {})}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=rule)
-    return field(default=default, metadata=rule)
+from refold.recipe.checking import Section, option
 
 
 @dataclass(frozen=True)
@@ -40,11 +32,11 @@ class Source(Section):
 
     path: str | None = None
     signal: str | None = None
-    signal_dims: tuple[str, ...] | None = _rule(None, example='["ky", "kx"]')
-    shape: tuple[int, ...] | None = _rule(None, example="[64, 64, 256, 256]")
-    dtype: str | None = _rule(None, example='"uint16"')
-    offset: int = _rule(0, least=0, example="0")
-    reader: str | None = _rule(None, example='"EMPAD"')
+    signal_dims: tuple[str, ...] | None = option(None, example='["ky", "kx"]')
+    shape: tuple[int, ...] | None = option(None, example="[64, 64, 256, 256]")
+    dtype: str | None = option(None, example='"uint16"')
+    offset: int = option(0, least=0, example="0")
+    reader: str | None = option(None, example='"EMPAD"')
 
 
 @dataclass(frozen=True)
@@ -69,11 +61,11 @@ class Prepare(Section):
         Divide each pixel by its sum, its largest value or its norm.
     """
 
-    crop: dict[str, tuple[float, float]] = _rule({}, example="{ energy = [100, 900] }")
-    rebin: dict[str, int] = _rule({}, least=1, example="{ ky = 2, kx = 2 }")
+    crop: dict[str, tuple[float, float]] = option({}, example="{ energy = [100, 900] }")
+    rebin: dict[str, int] = option({}, least=1, example="{ ky = 2, kx = 2 }")
     rebin_how: Literal["sum", "mean"] = "sum"
-    clip: dict[str, float] = _rule({}, keys=("min", "max"), example="{ min = 0, max = 1000 }")
-    mask: dict[str, Any] = _rule(
+    clip: dict[str, float] = option({}, keys=("min", "max"), example="{ min = 0, max = 1000 }")
+    mask: dict[str, Any] = option(
         {}, keys=("circle", "annulus", "inside", "fill", "drop"), example="{ circle = [0, 0, 5] }"
     )
     log1p: bool = False
@@ -86,8 +78,8 @@ class Reduce(Section):
 
     Parameters
     ----------
-    method : {"pca"}
-        What reduces the features.
+    method : {"pca", "none"}
+        What reduces the features; ``"none"`` takes these themselves as scores.
     n_components : int or float
         Number of components, or the fraction of variance that they explain together.
     center : bool
@@ -106,15 +98,15 @@ class Reduce(Section):
         Seed.
     """
 
-    method: Literal["pca"] = "pca"
-    n_components: int | float = _rule(20, fraction=True, example="20, or 0.99 of the variance")
+    method: Literal["pca", "none"] = "pca"
+    n_components: int | float = option(20, fraction=True, example="20, or 0.99 of the variance")
     center: bool = True
     scaling: Literal["none", "standard", "poisson"] | None = None
     solver: Literal["auto", "scatter", "subspace", "incremental"] = "auto"
-    oversampling: int | None = _rule(None, least=1, example="10")
-    tol: float = _rule(1e-2, least=0, example="1e-2")
-    max_sweeps: int = _rule(12, least=1, example="12")
-    random_state: int = _rule(0, least=0)
+    oversampling: int | None = option(None, least=1, example="10")
+    tol: float = option(1e-2, least=0, example="1e-2")
+    max_sweeps: int = option(12, least=1, example="12")
+    random_state: int = option(0, least=0)
 
     def __post_init__(self) -> None:
         """Check each field; a command line can only say that it wants no scaling by a word for it."""
@@ -136,8 +128,8 @@ class Landmarks(Section):
         Seed.
     """
 
-    n: int | float | None = _rule(None, share=True, example="20000, or 0.1 of the pixels")
-    random_state: int = _rule(0, least=0)
+    n: int | float | None = option(None, share=True, example="20000, or 0.1 of the pixels")
+    random_state: int = option(0, least=0)
 
     def count(self, n_pixels: int) -> int:
         """Landmarks that a scan of so many pixels will have.
@@ -178,23 +170,27 @@ class Embed(Section):
     """
 
     method: Literal["umap", "none"] = "umap"
-    n_components: int = _rule(2, least=1, example="2")
-    n_neighbors: int = _rule(30, least=2, example="30")
-    min_dist: float = _rule(0.0, least=0, example="0.0")
+    n_components: int = option(2, least=1, example="2")
+    n_neighbors: int = option(30, least=2, example="30")
+    min_dist: float = option(0.0, least=0, example="0.0")
     metric: str = "euclidean"
     densmap: bool = False
-    random_state: int = _rule(0, least=0)
-    parameters: dict[str, Any] = _rule({}, example="{ n_epochs = 500 }")
+    random_state: int = option(0, least=0)
+    parameters: dict[str, Any] = option({}, example="{ n_epochs = 500 }")
 
 
 @dataclass(frozen=True)
 class Cluster(Section):
-    """Clusters of the latent space. See `refold.HDBSCAN`.
+    """Clusters of the latent space.
+
+    See `refold.HDBSCAN`, `refold.KMeans`, `refold.GaussianMixture` and `refold.Agglomerative`.
 
     Parameters
     ----------
-    method : {"hdbscan"}
+    method : {"hdbscan", "kmeans", "gaussian_mixture", "agglomerative"}
         What finds the clusters.
+    n_clusters : int, optional
+        How many; HDBSCAN finds their number itself, the others must be told.
     min_cluster_size : int, optional
         Fewest landmarks that are a cluster. By default 25, or an eighth of the landmarks where that is less.
     min_samples : int
@@ -208,15 +204,46 @@ class Cluster(Section):
         Clusters larger than this are split.
     allow_single_cluster : bool
         Whether everything may be one cluster.
+    soft_labels : bool
+        Whether every landmark is given the cluster of its largest soft membership, so that none is noise.
+    random_state : int
+        Seed of the methods that have one.
+    parameters : dict
+        Any other parameter of the method's class.
     """
 
-    method: Literal["hdbscan"] = "hdbscan"
-    min_cluster_size: int | None = _rule(None, least=2, example="25")
-    min_samples: int = _rule(10, least=1, example="10")
+    method: Literal["hdbscan", "kmeans", "gaussian_mixture", "agglomerative"] = "hdbscan"
+    n_clusters: int | None = option(None, least=1, example="5")
+    min_cluster_size: int | None = option(None, least=2, example="25")
+    min_samples: int = option(10, least=1, example="10")
     cluster_selection_method: Literal["eom", "leaf"] = "eom"
-    cluster_selection_epsilon: float | None = _rule(None, least=0, example="0.3")
-    max_cluster_size: int | None = _rule(None, least=2, example="5000")
+    cluster_selection_epsilon: float | None = option(None, least=0, example="0.3")
+    max_cluster_size: int | None = option(None, least=2, example="5000")
     allow_single_cluster: bool = False
+    soft_labels: bool = False
+    random_state: int = option(0, least=0)
+    parameters: dict[str, Any] = option({}, example="{ n_init = 4 }")
+
+    def __post_init__(self) -> None:
+        """Check each field, and that a method that needs a number of clusters has one."""
+        super().__post_init__()
+        if (self.n_clusters is None) != (self.method == "hdbscan"):
+            raise RecipeError(
+                f"cluster.method = {self.method!r} with n_clusters = {self.n_clusters}",
+                "no n_clusters with 'hdbscan', and a number with any other method",
+                "write it as in [cluster] method = 'kmeans', n_clusters = 5; "
+                "refold.estimate_clusters helps to find the number",
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the model that the method names."""
+        if self.method == "hdbscan":
+            names = {item.name for item in fields(self)} - {"method", "n_clusters", "soft_labels", "random_state"}
+            own = {name: getattr(self, name) for name in names - {"parameters"}}
+        else:
+            seed = {} if self.method == "agglomerative" else {"random_state": self.random_state}
+            own = {"n_clusters": self.n_clusters, **seed}
+        return {**own, **self.parameters}
 
 
 @dataclass(frozen=True)
@@ -229,7 +256,7 @@ class Backproject(Section):
         Landmarks that vote on a pixel.
     """
 
-    neighbours: int = _rule(10, least=1, example="10")
+    neighbours: int = option(10, least=1, example="10")
 
 
 @dataclass(frozen=True)
@@ -247,8 +274,8 @@ class Resources(Section):
         where it is prepared at all, or lies in a vendor's file, or its components take many sweeps to find.
     """
 
-    memory: int | str | None = _rule(None, example='"2GB"')
-    workers: int | None = _rule(None, least=1, example="4")
+    memory: int | str | None = option(None, example='"2GB"')
+    workers: int | None = option(None, least=1, example="4")
     features: bool | None = None
 
     def __post_init__(self) -> None:

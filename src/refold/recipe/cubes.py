@@ -1,0 +1,167 @@
+"""Sections of a recipe about the cubes of a scan: what is learnt from of each, and how they are fused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from refold.errors import RecipeError
+from refold.recipe.checking import Section, nearest, option, plain
+from refold.recipe.sections import Prepare, Source
+
+
+@dataclass(frozen=True)
+class Features(Section):
+    """What of a cube's signal is learnt from; the whole prepared signal by default. See `refold.features`.
+
+    Parameters
+    ----------
+    describe : {"radial_profile", "angular_variance", "virtual_detectors", "centre_of_mass", "cepstrum", "log_fourier"}
+        Descriptors that take the place of a pattern.
+    parameters : dict
+        Options of the descriptor, as its function takes them.
+    select : {"deviation", "channels"}
+        Which signal pixels or channels are kept: see `refold.DeviationSelection`, `refold.ChannelSelection`.
+    keep : float, optional
+        Share of them to keep.
+    threshold : float, optional
+        Least variance of a channel that is kept.
+    beam : {"find", "none"} or (float, float, float)
+        Direct beam that is left out: found, none, or its centre and radius.
+    include, exclude : sequence of (float, float)
+        Windows of energy, in the units of the axis, that are kept or left out.
+    exclude_elements : sequence of str
+        Elements whose lines are left out, such as the copper of a grid.
+    log : bool
+        Take the logarithm of 1 + value of what is kept; deviations are those of the logarithms then.
+    scale : {"none", "standard", "robust", "minmax", "unit"}
+        How features are made comparable.
+    weight : float
+        Factor of all features of this cube.
+    align : {"nearest", "linear"}, optional
+        How a cube on another navigation grid is brought to that of the first; an error without.
+    """
+
+    describe: (
+        Literal["radial_profile", "angular_variance", "virtual_detectors", "centre_of_mass", "cepstrum", "log_fourier"]
+        | None
+    ) = None
+    parameters: dict[str, Any] = option({}, example="{ n_bins = 40 }")
+    select: Literal["deviation", "channels"] | None = None
+    keep: float | None = option(None, share=True, example="0.4")
+    threshold: float | None = option(None, least=0, example="0.01")
+    beam: Literal["find", "none"] | tuple[float, float, float] = option("find", example="[0, 0, 5]")
+    include: tuple[tuple[float, float], ...] = option((), example="[[0.2, 10]]")
+    exclude: tuple[tuple[float, float], ...] = option((), example="[[7.8, 8.3]]")
+    exclude_elements: tuple[str, ...] = option((), example='["Cu"]')
+    log: bool = False
+    scale: Literal["none", "standard", "robust", "minmax", "unit"] = "none"
+    weight: float = option(1.0, least=0, example="2.0")
+    align: Literal["nearest", "linear"] | None = None
+
+
+@dataclass(frozen=True)
+class Fuse(Section):
+    """How the cubes of a scan become one feature space. See `refold.Fusion`.
+
+    Parameters
+    ----------
+    balance : {"none", "maximum", "variance"}, optional
+        What is made equal between the cubes before their weights: nothing, their largest value, or their total
+        variance. By default the variance, where there are several cubes.
+    scale : {"none", "standard", "robust", "minmax", "unit"}
+        How the features of all cubes are made comparable, at the end.
+    """
+
+    balance: Literal["none", "maximum", "variance"] | None = None
+    scale: Literal["none", "standard", "robust", "minmax", "unit"] = "none"
+
+
+@dataclass(frozen=True)
+class CubeOptions:
+    """Options of one cube of a scan of several: ``[cubes.NAME.source]``, ``.prepare``, ``.features``.
+
+    Parameters
+    ----------
+    source, prepare, features : mapping
+        Options that are given; any other is as the recipe's own sections of these names say.
+
+    Examples
+    --------
+    >>> CubeOptions.from_mapping("eds", {"features": {"weight": 2}}).features
+    {'weight': 2.0}
+    """
+
+    source: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Mapping[str, Any] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_mapping(cls, name: str, tables: Any) -> Self:
+        """Make the options of a cube of its tables.
+
+        Parameters
+        ----------
+        name : str
+            Of the cube, for errors.
+        tables : mapping
+            ``source``, ``prepare`` and ``features``, each a mapping.
+
+        Raises
+        ------
+        RecipeError
+            If a table or a key is unknown, or a value of the wrong kind.
+        """
+        if isinstance(tables, cls):
+            return tables
+        if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+            raise RecipeError(f"cubes.{name} = {tables!r}", "tables of options", f"write [cubes.{name}.features]")
+        made = {}
+        for part, table in tables.items():
+            if part not in _PARTS:
+                raise RecipeError(f"table [cubes.{name}.{part}]", f"one of {', '.join(_PARTS)}", nearest(part, _PARTS))
+            try:
+                section = _PARTS[part].from_mapping(table)
+            except RecipeError as error:
+                raise RecipeError(f"in cubes.{name}: {error.found}", error.wanted, error.remedy) from None
+            made[part] = {key: getattr(section, key) for key in table if getattr(section, key) is not None}
+        return cls(**made)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Options that are given, as plain tables.
+
+        Examples
+        --------
+        >>> CubeOptions(features={"log": True}).to_dict()
+        {'features': {'log': True}}
+        """
+        return {part: plain(table) for part in _PARTS if (table := getattr(self, part))}
+
+    def over(self, source: Source, prepare: Prepare, features: Features) -> tuple[Source, Prepare, Features]:
+        """These options, and the recipe's own where they say nothing.
+
+        Parameters
+        ----------
+        source, prepare, features : Section
+            The recipe's own.
+
+        Returns
+        -------
+        Source, Prepare, Features
+            Those of this cube.
+
+        Examples
+        --------
+        >>> CubeOptions(features={"weight": 2}).over(Source(path="scan.zspy"), Prepare(), Features(log=True))[2].log
+        True
+        """
+        own = self.to_dict()
+        return (
+            replace(source, **own.get("source", {})),
+            replace(prepare, **own.get("prepare", {})),
+            replace(features, **own.get("features", {})),
+        )
+
+
+_PARTS: dict[str, type[Section]] = {"source": Source, "prepare": Prepare, "features": Features}
