@@ -60,8 +60,9 @@ def test_invalid_pixels_are_no_landmarks():
 def test_the_draw_does_not_depend_on_chunks_or_threads(chunks, seed):
     rows, _ = scene(SHAPE, seed=seed)
     rows[::9, ::7, 2] = np.nan
-    one = Landmarks(150, random_state=seed).fit(cube_of(rows))
-    other = Landmarks(150, random_state=seed).fit(cube_of(rows, (*chunks, 4)))
+    always = [3, 1999, 700, 1, 3]
+    one = Landmarks(150, always=always, random_state=seed).fit(cube_of(rows))
+    other = Landmarks(150, always=always, random_state=seed).fit(cube_of(rows, (*chunks, 4)))
     for name in ("pixels_", "rows_", "weights_"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
 
@@ -114,6 +115,26 @@ def test_weights_add_up_to_the_pixels(n):
     marks = Landmarks(n).fit(cube_of(rows))
     assert len(marks.pixels_) == n
     assert marks.weights_.sum() == pytest.approx(300)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 299), max_size=60), st.integers(1, 320))
+def test_some_pixels_are_landmarks_always(always, n):
+    rows = np.random.default_rng(n).normal(size=(20, 15, 3)).astype(np.float32)
+    rows[4] = np.nan
+    valid = np.unique([pixel for pixel in always if pixel // 15 != 4]).astype(int)
+    marks = Landmarks(n, always=always).fit(cube_of(rows))
+    assert np.isin(valid, marks.pixels_).all()
+    assert len(marks.pixels_) == min(285, max(n, valid.size + 1))
+    np.testing.assert_array_equal(marks.rows_, rows.reshape(300, 3)[marks.pixels_])
+    np.testing.assert_array_equal(marks.weights_[np.isin(marks.pixels_, valid)], 1)
+    assert marks.weights_.sum() == pytest.approx(285)
+
+
+def test_pixels_that_there_are_not_cannot_be_landmarks_always():
+    for always in ([-1], [9]):
+        with pytest.raises(ParameterError, match="always"):
+            Landmarks(2, always=always).fit(cube_of(np.zeros((3, 3, 2))))
 
 
 def test_line_scans():

@@ -1,4 +1,4 @@
-"""The visitors that draw landmarks: the outskirts of body cells, and the fewest keys of every cell."""
+"""The visitors that draw landmarks: the outskirts of body cells, the fewest keys of every cell, and pixels by name."""
 
 from __future__ import annotations
 
@@ -157,13 +157,16 @@ class CellDraw:
         All cells.
     seed : int
         Decides.
+    without : ndarray of int64
+        Pixels that are neither drawn nor counted.
     """
 
-    def __init__(self, n: int, per_cell: int, centres: Singles, seed: int) -> None:
+    def __init__(self, n: int, per_cell: int, centres: Singles, seed: int, without: Integers) -> None:
         self.n = n
         self.per_cell = per_cell
         self.centres = centres
         self.seed = seed
+        self.without = without
         self._index = index_of(centres)
 
     @property
@@ -179,6 +182,9 @@ class CellDraw:
         """Count the valid pixels of a block by cell, and offer them."""
         rows = block.valid_rows.astype(np.float32, copy=False)
         pixels = where.pixels[block.valid]
+        left = ~np.isin(pixels, self.without)
+        if not left.all():
+            rows, pixels = rows[left], pixels[left]
         cells = self._index.query(rows, 1)[0][:, 0]
         state.sizes += np.bincount(cells, minlength=state.sizes.size)
         more = Drawn(pixels, rows, pixel_keys(pixels, self.seed), cells)
@@ -203,3 +209,44 @@ class CellDraw:
     def finish(self, state: _State) -> tuple[Drawn, Integers]:
         """What was drawn, in the order of the scan, and the size of each cell."""
         return state.drawn.by_pixel(), state.sizes
+
+
+class Picked:
+    """Visitor: these pixels, as far as they are valid.
+
+    Parameters
+    ----------
+    pixels : ndarray of int64
+        Flat indices, rising.
+    n_features : int
+        Features of the cube.
+    """
+
+    def __init__(self, pixels: Integers, n_features: int) -> None:
+        self.pixels = pixels
+        self.n_features = n_features
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one state."""
+        return int(self.pixels.size * (24 + 4 * self.n_features))
+
+    def start(self) -> list[Drawn]:
+        """None of them seen."""
+        return [Drawn.nothing(self.n_features)]
+
+    def visit(self, state: list[Drawn], block: Block, where: Where) -> None:
+        """Take those that lie in a block."""
+        pixels = where.pixels
+        found = np.flatnonzero(block.valid & np.isin(pixels, self.pixels))
+        if found.size:
+            rows, nothing = block.rows[found].astype(np.float32, copy=False), np.zeros(found.size)
+            state[0] = state[0].join(Drawn(pixels[found], rows, nothing, nothing.astype(np.int64)))
+
+    def merge(self, one: list[Drawn], other: list[Drawn]) -> list[Drawn]:
+        """Those of both."""
+        return [one[0].join(other[0])]
+
+    def finish(self, state: list[Drawn]) -> Drawn:
+        """In the order of the scan."""
+        return state[0].by_pixel()

@@ -99,7 +99,6 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
             If ``n`` is neither a number of pixels nor a share, or ``always`` names a pixel that there is not.
         """
         cube = check_cube(scores)
-        picked = Picked(self._always(n_pixels(cube)), n_features(cube))
         draw_together([self.steps(cube)], lambda wanted: [sweep(cube, *wanted[0], label="landmarks")])
         return self
 
@@ -119,7 +118,8 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         """
         cube = check_cube(scores)
         uniform = Sample(self._most(n_pixels(cube)), self.random_state, n_features=n_features(cube))
-        sample, n_valid = yield uniform, _Count()
+        picked = Picked(self._always(n_pixels(cube)), n_features(cube))
+        sample, n_valid, always = yield uniform, _Count(), picked
         if n_valid == 0:
             raise DataError("no pixel with finite scores", "at least one", "look at the residual map and the mask")
         n = min(self._most(n_valid), n_valid)
@@ -127,8 +127,22 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         if n == n_valid:
             self._remember(sample.pixels, sample.rows, np.ones(n))
             return
-        drawn, weights = yield from self._draw(sample, n)
-        self._remember(drawn.pixels, drawn.rows, weights)
+        # The others are drawn as if these were not there; one at least, to stand for all the rest.
+        drawn, weights = yield from self._draw(sample, max(1, n - always.pixels.size), always.pixels)
+        both, weights = always.join(drawn), np.concatenate([np.ones(always.pixels.size), weights])
+        order = np.argsort(both.pixels)
+        self._remember(both.pixels[order], both.rows[order], weights[order])
+
+    def _always(self, available: int) -> npt.NDArray[np.int64]:
+        """Pixels that are landmarks in any case, rising, each once."""
+        pixels = np.unique(np.asarray(() if self.always is None else self.always, np.int64))
+        if pixels.size and not 0 <= pixels[0] <= pixels[-1] < available:
+            raise ParameterError(
+                f"always with pixels {pixels[0]} to {pixels[-1]}",
+                f"flat indices from 0 to {available - 1}",
+                "give indices on the grid of the scores",
+            )
+        return pixels
 
     def _most(self, available: int) -> int:
         """Landmarks wanted of so many pixels."""
@@ -149,7 +163,7 @@ class Landmarks(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         self.rows_ = np.ascontiguousarray(rows, dtype=np.float32)
 
     def _draw(
-        self, sample: SampleResult, n: int
+        self, sample: SampleResult, n: int, without: npt.NDArray[np.int64]
     ) -> Generator[Visitors, tuple[Any, ...], tuple[Drawn, npt.NDArray[np.float64]]]:
         """Find cells, draw from each, and weigh."""
         # Two landmarks for each cell at least, so that each gets one and stands for its pixels.
