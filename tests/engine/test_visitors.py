@@ -125,6 +125,21 @@ def test_counts_are_added_up_exactly():
     assert result.total.tolist() == [65_535.0 * 2000] * 3
 
 
+def logarithms(block: Block, where: Where) -> np.ndarray:
+    return np.log1p(np.maximum(block.data, 0).astype(np.float64))
+
+
+@given(st.data(), cubes(invalid=True))
+def test_moments_of_something_made_of_a_block(data, cube: xr.DataArray):
+    logs = np.log1p(np.maximum(cube, 0).astype(np.float64))
+    grid = data.draw(grids(cube))
+    (result,) = sweep(cube, Moments(of=logarithms), grid=grid)
+    (wanted,) = sweep(logs, Moments(), grid=grid)
+    assert result.count == wanted.count
+    for name in ("mean", "variance", "minimum", "maximum", "n_not_finite"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(wanted, name))
+
+
 # --- clusters ---------------------------------------------------------------------------------------------------------
 
 

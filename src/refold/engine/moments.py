@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from refold.engine import buffers
 from refold.engine.block import Block, Where, row_dtype
+from refold.engine.histogram import Compute
 from refold.engine.triangle import Triangle
 
 Vector = npt.NDArray[np.float64]
@@ -95,6 +96,9 @@ class Moments:
         that sum to nothing are left out.
     n_features : int, optional
         Features of the cube, so that the plan knows the size of a state.
+    of : callable, optional
+        ``of(block, where)`` gives the values to take the moments of, of shape (*navigation of the block, feature), and
+        is picklable; by default the block's own.
 
     Notes
     -----
@@ -110,10 +114,18 @@ class Moments:
     (2, [2.0, 4.0], [[2.0, 4.0], [4.0, 8.0]])
     """
 
-    def __init__(self, *, scatter: bool = False, weighting: Weighting = None, n_features: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        scatter: bool = False,
+        weighting: Weighting = None,
+        n_features: int | None = None,
+        of: Compute | None = None,
+    ) -> None:
         self.scatter = scatter
         self.weighting: Weighting = weighting
         self.n_features = n_features
+        self.of = of
 
     @property
     def nbytes(self) -> int:
@@ -133,6 +145,8 @@ class Moments:
 
     def visit(self, state: _State, block: Block, where: Where) -> None:
         """Add a block's rows."""
+        if self.of is not None:
+            block = Block(self.of(block, where), block.n_navigation)
         used = block.valid
         if state.not_finite is None:
             state.begin(self._numbers(block))
