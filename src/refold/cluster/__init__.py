@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from refold.cluster.agglomerative import Agglomerative
 from refold.cluster.hdbscan import HDBSCAN
+from refold.cluster.mixture import GaussianMixture
 from refold.cluster.naming import order_by_size
+from refold.cluster.protocol import Clusterer
+from refold.cluster.wrapping import LandmarkClusterer, as_clusterer
 
-__all__ = ["HDBSCAN", "order_by_size"]
+__all__ = [
+    "HDBSCAN",
+    "Agglomerative",
+    "Clusterer",
+    "GaussianMixture",
+    "LandmarkClusterer",
+    "as_clusterer",
+    "order_by_size",
+]
