@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from refold.cube import as_cube, check_scan, cubes_of, image_as_cube, navigation_dims, signal_dims
+from refold.cube import as_cube, cubes_of, image_as_cube, navigation_dims, signal_dims
 from refold.errors import CubeError
 from tests.guards import no_compute
 
@@ -28,18 +28,17 @@ def test_one_cube_is_a_scan():
     cube = _cubes()["eds"]
     assert list(cubes_of(cube)) == ["signal"]
     assert list(cubes_of(cube.rename("counts"))) == ["counts"]
-    assert check_scan(xr.Dataset({"eds": cube})).equals(cube)
-    assert check_scan(cube).identical(cube)
+    assert cubes_of(xr.Dataset({"eds": cube}))["eds"].equals(cube)
+    assert cubes_of(cube)["signal"].identical(cube)
 
 
 def test_navigation_dims_come_first():
-    assert check_scan(_cubes()["eds"].transpose("energy", "y", "x")).dims == ("y", "x", "energy")
+    assert cubes_of(_cubes()["eds"].transpose("energy", "y", "x"))["signal"].dims == ("y", "x", "energy")
 
 
 @pytest.mark.parametrize(
     ("scan", "names"),
     [
-        (xr.Dataset(_cubes()), ("diffraction", "eds")),
         (xr.Dataset(), ("without",)),
         ({"a": _cubes()["eds"], "b": _cubes()["diffraction"].rename(y="v")}, ("'y'", "'v'")),
         ({"a": _cubes()["eds"], "b": _cubes()["diffraction"][:1]}, ("'y': 2", "'y': 1")),
@@ -49,9 +48,14 @@ def test_navigation_dims_come_first():
 )
 def test_errors_name_what_was_found(scan, names):
     with pytest.raises(CubeError) as raised:
-        check_scan(scan)
+        cubes_of(scan)
     for name in names:
         assert name in str(raised.value)
+
+
+def test_cubes_on_other_grids_are_cubes_of_a_scan_where_they_will_be_aligned():
+    scan = {"a": _cubes()["eds"], "b": _cubes()["diffraction"][:1]}
+    assert list(cubes_of(scan, same_grid=False)) == ["a", "b"]
 
 
 def test_a_picture_on_the_same_grid_is_a_cube_of_one_channel():

@@ -14,7 +14,7 @@ from refold.cube.axes import (
 )
 from refold.cube.folding import fold, unfold
 from refold.cube.fullgrid import to_full_grid
-from refold.cube.scans import IMAGE_DIM, check_scan, cubes_of, image_as_cube
+from refold.cube.scans import IMAGE_DIM, check_same_grid, cubes_of, image_as_cube
 from refold.cube.variables import VARIABLES, Variable, conform
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Variable",
     "as_cube",
     "check_cube",
-    "check_scan",
+    "check_same_grid",
     "conform",
     "cubes_of",
     "fold",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -42,19 +41,23 @@ def image_as_cube(image: xr.DataArray) -> xr.DataArray:
         return check_cube(image)  # raises, and says what a cube is
     coords = {IMAGE_DIM: (IMAGE_DIM, np.arange(1), {ROLE: "signal"})}
     for dim in map(str, image.dims):
-        coord = image.coords[dim] if dim in image.coords else None
+        coord = image.coords.get(dim)
         values, attrs = (np.arange(image.sizes[dim]), {}) if coord is None else (coord.values, coord.attrs)
         coords[dim] = (dim, values, {**attrs, ROLE: "navigation"})
     return check_cube(image.expand_dims(IMAGE_DIM, axis=-1).assign_coords(coords))
 
 
-def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+def cubes_of(
+    scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray], *, same_grid: bool = True
+) -> dict[str, xr.DataArray]:
     """List the cubes of a scan by name.
 
     Parameters
     ----------
     scan : xarray.DataArray or xarray.Dataset
         One cube, or cubes and pictures (BSE, HAADF) that share their navigation dims.
+    same_grid : bool
+        Whether to refuse cubes on different grids.
 
     Returns
     -------
@@ -77,12 +80,31 @@ def cubes_of(scan: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]) -> di
         raise CubeError(
             "a scan without any variable", "one or more cubes", "put the cubes into the Dataset as variables"
         )
+    if same_grid:
+        check_same_grid(cubes)
+    return cubes
+
+
+def check_same_grid(cubes: Mapping[str, xr.DataArray]) -> None:
+    """Check that cubes have the same navigation dims, of the same sizes.
+
+    Parameters
+    ----------
+    cubes : mapping of str to xarray.DataArray
+        By name.
+
+    Raises
+    ------
+    CubeError
+        If they have not; it names the dims of each.
+    """
     grids = {name: {dim: cube.sizes[dim] for dim in navigation_dims(cube)} for name, cube in cubes.items()}
     if len({tuple(grid.items()) for grid in grids.values()}) > 1:
         raise CubeError(
-            f"navigation dims {grids}", "the same navigation dims in every cube", "rename, reorder or crop the dims"
+            f"navigation dims {grids}",
+            "the same navigation dims in every cube",
+            "rename, reorder or crop the dims, or bring the cubes to one grid with refold.align",
         )
-    return cubes
 
 
 def _checked(scan: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
@@ -94,32 +116,9 @@ def _checked(scan: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
         dims = {str(dim) for dim in value.dims} if isinstance(value, xr.DataArray) else set()
         like = next((navigation for navigation in shared if set(navigation) == dims), None)
         if like is not None:
-            value = image_as_cube(value.transpose(*like))
+            cubes[name] = image_as_cube(value.transpose(*like))
         elif dims and not whole and len(navigation_dims(value)) == len(dims):
-            value = image_as_cube(value)
-        cubes[name] = check_cube(value)
+            cubes[name] = image_as_cube(value)
+        else:
+            cubes[name] = check_cube(value)
     return cubes
-
-
-def check_scan(scan: Any) -> xr.DataArray:
-    """Check a scan and return the one cube that a run reads.
-
-    Parameters
-    ----------
-    scan : xarray.DataArray or xarray.Dataset
-        A cube, or a Dataset with exactly one.
-
-    Returns
-    -------
-    xarray.DataArray
-        The cube, navigation dims first.
-
-    Raises
-    ------
-    CubeError
-        If there are several cubes; it names them.
-    """
-    cubes = cubes_of(scan)
-    if len(cubes) > 1:
-        raise CubeError(f"{len(cubes)} cubes, {sorted(cubes)}", "one cube", "pick one, as in scan['name']")
-    return next(iter(cubes.values()))

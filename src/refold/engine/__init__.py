@@ -6,6 +6,7 @@ from refold.engine.histogram import Histogram
 from refold.engine.layout import plan_grid, working_bytes
 from refold.engine.moments import Moments, MomentsResult
 from refold.engine.once import Once
+from refold.engine.quantiles import RankSearch, quantile_bound, quantiles
 from refold.engine.sample import Sample, SampleResult, pixel_keys
 from refold.engine.settings import Settings, current_settings, settings
 from refold.engine.traversal import sweep
@@ -20,6 +21,7 @@ __all__ = [
     "Moments",
     "MomentsResult",
     "Once",
+    "RankSearch",
     "Sample",
     "SampleResult",
     "Settings",
@@ -29,6 +31,8 @@ __all__ = [
     "current_settings",
     "pixel_keys",
     "plan_grid",
+    "quantile_bound",
+    "quantiles",
     "settings",
     "sweep",
     "working_bytes",
