@@ -18,6 +18,7 @@ _GROUPS = {
     "reduce": "stages/reduce",
     "embed": "stages/embed",
     "cluster": "stages/cluster",
+    "stability": "stages/stability",
 }
 
 
@@ -62,6 +63,7 @@ def open_run(path: str | Path) -> xr.Dataset:
         "recipe": note.get("recipe", ""),
         **{name: json.dumps(note.get(name, {})) for name in ("source", "stages", "plan", "versions", "measured")},
     }
+    whole.encoding["source"] = str(store.path)  # for whoever needs more than the dataset: selections do not keep it
     return whole
 
 

@@ -48,6 +48,8 @@ class StageRecord:
         Anything else worth knowing, JSON-ready.
     holds : sequence of str
         Groups and root arrays that are its result.
+    follows : str
+        Of what is no stage of the pipeline but was made of its result: the stage that it stands and falls with.
     """
 
     fingerprint: str
@@ -60,6 +62,7 @@ class StageRecord:
     peak_memory: int = 0
     notes: Mapping[str, Any] | None = None
     holds: Sequence[str] = ()
+    follows: str = ""
 
 
 class RunStore:
@@ -166,12 +169,18 @@ class RunStore:
         return {name: StageRecord(**entry) for name, entry in self.note["stages"].items()}
 
     def keep_only(self, fingerprints: Mapping[str, str]) -> list[str]:
-        """Forget every stage whose fingerprint is another than given, and name those that stay."""
+        """Forget every stage whose fingerprint is another than given, and what follows it; name those that stay."""
         stages = self.note["stages"]
-        kept = {name: entry for name, entry in stages.items() if fingerprints.get(name) == entry["fingerprint"]}
+        same = {name for name, entry in stages.items() if fingerprints.get(name) == entry["fingerprint"]}
+        kept = {name: entry for name, entry in stages.items() if name in same or entry.get("follows") in same}
         if kept != stages:
             self.keep(stages=kept)
         return list(kept)
+
+    def forget(self, stage: str) -> None:
+        """Forget one stage, and remove what it held."""
+        self.keep(stages={name: entry for name, entry in self.note["stages"].items() if name != stage})
+        self.clear()
 
     def clear(self) -> None:
         """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left."""
