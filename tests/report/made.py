@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -118,6 +119,23 @@ def navigation_coords(shape: tuple[int, ...], unit: str | None, descending: bool
     return coords
 
 
+def make_correlative(shape: tuple[int, ...] = (24, 32), n_clusters: int = 3, **options: Any) -> xr.Dataset:
+    """A run of diffraction, X-rays, an image, and a radial profile on one grid."""
+    run = make_run(shape, n_clusters, latent=3, **options)
+    other = make_run(shape, n_clusters, signal="spectrum", side=12)
+    rng = np.random.default_rng(5)
+    for kind in ("mean", "std"):
+        run[f"cluster_{kind}_diffraction"] = run[f"cluster_{kind}"]
+        run[f"cluster_{kind}_eds"] = other[f"cluster_{kind}"]
+        number = rng.random((n_clusters, 1)).astype(np.float32) * (40 if kind == "mean" else 5)
+        run[f"cluster_{kind}_haadf"] = (("cluster", "image"), number)
+        profile = rng.random((n_clusters, 20)).astype(np.float32) + np.linspace(3, 0, 20, dtype=np.float32)
+        radius = xr.DataArray(np.linspace(0, 1.2, 20), dims="feature", attrs={"units": "1/nm"})
+        profile = xr.DataArray(profile, dims=("cluster", "feature"), coords={"radius": radius})
+        run[f"cluster_{kind}_profile"] = profile
+    return run.drop_vars(["cluster_mean", "cluster_std"])
+
+
 def make_run(
     shape: tuple[int, ...] = (24, 32),
     n_clusters: int = 3,
@@ -149,6 +167,9 @@ def make_run(
         centres = rng.standard_normal((n_clusters + 1, latent)) * 6
         points = centres[labels] + rng.standard_normal((*shape, latent)) * np.where(labels < 0, 3.0, 0.5)[..., None]
         data["embedding"] = xr.DataArray(points.astype(np.float32), dims=(*dims, "latent"))
+    soft = rng.random((*shape, n_clusters)) ** 8 * 0.4
+    soft[..., :] = np.where(np.arange(n_clusters) == labels[..., None], probability[..., None], soft)
+    data["membership"] = xr.DataArray(soft.astype(np.float32), dims=(*dims, "cluster"))
     ratio = 0.6 ** np.arange(8) * 0.35
     data["explained_variance_ratio"] = xr.DataArray(ratio, dims="component")
     data["scores"] = xr.DataArray(rng.standard_normal((*shape, 8)).astype(np.float32), dims=(*dims, "component"))

@@ -12,7 +12,7 @@ from refold import report
 from refold.errors import ParameterError, VariableError
 from refold.report.canvas import png
 from refold.report.colours import NOISE, palette, to_rgb
-from refold.report.latent import latent_name
+from refold.report.points import latent_name
 from refold.report.signals import Signals
 from tests.report.made import make_run
 

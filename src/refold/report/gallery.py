@@ -7,8 +7,9 @@ from pathlib import Path
 import xarray as xr
 
 from refold.report.canvas import ThemeName, png
-from refold.report.latent import latent_name, latent_scatter
+from refold.report.latent import latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
+from refold.report.points import latent_name
 from refold.report.poster import overview
 from refold.report.spectra import mean_signals
 from refold.report.tally import Tally

@@ -14,12 +14,13 @@ from refold.report.calibration import Axis, scale_bar, ticks
 from refold.report.canvas import THEMES, Look, new_figure, quiet
 from refold.report.colours import INVALID
 from refold.report.views import Panel, panels
+from refold.report.words import rounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Sheet", "sheet"]
+__all__ = ["STRETCH", "Sheet", "axes_of", "place", "proportion_of", "ramp", "sheet"]
 
 _FOOT = 0.42
 _GAP = 0.12
@@ -29,7 +30,7 @@ _STRIP = 0.6
 _TICKS = 0.5
 _SIDE_TICKS = 0.6
 _PAD = 0.1
-_STRETCH = 12.0  # a map longer than this many times its width is stretched, else it is a hair
+STRETCH = 12.0  # a map longer than this many times its width is stretched, else it is a hair
 
 
 @dataclass(slots=True)
@@ -135,15 +136,15 @@ def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, s
     Sheet
     """
     cut = panels(array)
-    across, down, line = _axes_of(array, cut[0])
+    across, down, line = axes_of(array, cut[0])
     pad = 0.0 if look is THEMES["page"] else _PAD  # the page has margins of its own
     if line:
         figure = new_figure(width + side + 2 * pad, strip + _TICKS + 2 * pad)
         page = Sheet(figure, [], cut, across, down, True, True, width, strip, _TICKS, pad, look)
         page.axes = [page.inches(0.1, _TICKS, width - 0.2, strip)]
         return page
-    proportion = _proportion(cut[0], across, down)
-    stretched = not 1 / _STRETCH <= proportion <= _STRETCH
+    proportion = proportion_of(cut[0], across, down)
+    stretched = not 1 / STRETCH <= proportion <= STRETCH
     columns = 1 if len(cut) == 1 else min(len(cut), 3)
     rows = ceil(len(cut) / columns)
     title = _TITLE if cut[0].title else 0.0
@@ -167,7 +168,8 @@ def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, s
     return page
 
 
-def _axes_of(array: xr.DataArray, panel: Panel) -> tuple[Axis, Axis | None, bool]:
+def axes_of(array: xr.DataArray, panel: Panel) -> tuple[Axis, Axis | None, bool]:
+    """Axes across and down a panel, and whether values are along the one across only."""
     across = Axis.of(array, panel.columns)
     if panel.rows is None:
         return across, None, True
@@ -177,10 +179,24 @@ def _axes_of(array: xr.DataArray, panel: Panel) -> tuple[Axis, Axis | None, bool
     return across, down, panel.shape[0] == 1 and panel.shape[1] > 1 and array.ndim == 2
 
 
-def _proportion(panel: Panel, across: Axis, down: Axis | None) -> float:
+def proportion_of(panel: Panel, across: Axis, down: Axis | None) -> float:
     """Height over width, with pixels as high and wide as the coordinates say when both are lengths in one unit."""
     rows, columns = panel.shape
     pixel = 1.0
     if down is not None and across.step and down.step and across.unit and across.unit == down.unit:
         pixel = down.step / across.step
     return rows * pixel / columns
+
+
+def place(figure: Figure, x: float, top: float, width: float, height: float) -> Axes:
+    """Add axes at a place in inches, `x` from the left and `top` from the top of a figure."""
+    w, h = figure.get_size_inches()
+    return figure.add_axes((x / w, 1 - (top + height) / h, width / w, height / h))
+
+
+def ramp(axes: Axes, low: float, high: float, colours: str, label: str, look: Look) -> None:
+    """Draw a colour bar, with its first and its last value below it."""
+    axes.imshow(np.linspace(0, 1, 128)[None], cmap=colours, aspect="auto", extent=(0, 1, 0, 1))
+    quiet(axes)
+    for x, text, side in ((0, rounded(low), "left"), (0.5, label, "center"), (1, rounded(high), "right")):
+        axes.text(x, -0.5, text, ha=side, va="top", color=look.muted, transform=axes.transAxes)

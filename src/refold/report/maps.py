@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refold.errors import VariableError
 from refold.report.canvas import ThemeName, drawing, quiet
 from refold.report.colours import INVALID, NOISE, ink_on, to_rgb
-from refold.report.layout import Sheet, sheet
+from refold.report.layout import Sheet, ramp, sheet
 from refold.report.regions import anchors
 from refold.report.tally import Tally, labels_of, navigation_of, validity_of
 from refold.report.views import Panel, block_mean, thin
@@ -259,18 +259,10 @@ def _range(images: list[NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def _colour_bar(page: Sheet, low: float, high: float, colours: str, label: str) -> None:
-    from refold.report.words import rounded
-
     if not page.foot:
         page.grow(0.42)
     left, right = page.width * 0.52, page.width
-    strip = page.inches(left, 0.2, right - left, 0.09)
-    strip.imshow(np.linspace(0, 1, 128)[None], cmap=colours, aspect="auto", extent=(0, 1, 0, 1))
-    quiet(strip)
-    options: dict[str, Any] = {"transform": strip.transAxes, "va": "top", "color": page.look.muted}
-    strip.text(0, -0.5, rounded(low), ha="left", **options)
-    strip.text(0.5, -0.5, label, ha="center", **options)
-    strip.text(1, -0.5, rounded(high), ha="right", **options)
+    ramp(page.inches(left, 0.2, right - left, 0.09), low, high, colours, label, page.look)
 
 
 def _profile(page: Sheet, values: NDArray[np.float64], low: float, high: float, label: str) -> None:

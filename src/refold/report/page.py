@@ -14,8 +14,9 @@ from refold.errors import DiskFullError, StoreError
 from refold.report.canvas import inline_svg
 from refold.report.colours import NOISE, ink_on
 from refold.report.facts import Facts
-from refold.report.latent import MAX_POINTS, latent_name, latent_scatter
+from refold.report.latent import latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
+from refold.report.points import MAX_POINTS, latent_name
 from refold.report.signals import Display, Signals
 from refold.report.spectra import mean_signal
 from refold.report.tally import Tally, labels_of

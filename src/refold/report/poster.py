@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from refold.report.canvas import Look, ThemeName, drawing
-from refold.report.latent import Points, draw_points, latent_name
+from refold.report.latent import draw_points
 from refold.report.layout import Sheet, sheet
 from refold.report.maps import draw_labels
+from refold.report.points import Points, latent_name
 from refold.report.signals import Signals, cubes_of
 from refold.report.spectra import draw_signal
 from refold.report.tally import Tally, labels_of, validity_of

@@ -241,10 +241,6 @@ def _draw_number(axes: Axes, signals: Signals, row: int, tally: Tally, colour: s
     axes.errorbar(
         signals.mean[row], [0.0], xerr=spread, color=colour, marker="o", markersize=7, lw=2.2, mec=look.paper, zorder=3
     )
-    if np.isfinite(every[row]):
-        axes.annotate(
-            rounded(every[row]), (every[row], 0), xytext=(0, 7), textcoords="offset points", ha="center", va="bottom"
-        )
     axes.set(ylim=(-1, 1.6), yticks=[])
     deviations = 0.0 if signals.std is None else np.nan_to_num(signals.std[:, 0])
     ends = np.concatenate([every - deviations, every + deviations])
@@ -252,6 +248,12 @@ def _draw_number(axes: Axes, signals: Signals, row: int, tally: Tally, colour: s
         low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
         margin = 0.1 * (high - low) or 1.0
         axes.set_xlim(low - margin, high + margin)
+    if np.isfinite(every[row]):
+        at = (every[row] - axes.get_xlim()[0]) / (axes.get_xlim()[1] - axes.get_xlim()[0])
+        side = "left" if at < 0.2 else "right" if at > 0.8 else "center"
+        axes.annotate(
+            rounded(every[row]), (every[row], 0), xytext=(0, 7), textcoords="offset points", ha=side, va="bottom"
+        )
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 

@@ -19,8 +19,8 @@ __all__ = ["MAX_SIDE", "Panel", "block_mean", "load", "panels", "thin", "tiles"]
 
 MAX_SIDE = 1024
 """Largest side of a drawn map, in pixels."""
-MAX_LINE = 4096
-"""Largest length of a drawn line scan, in pixels."""
+_LINE = 4
+"""A line scan may be so many times longer than a side."""
 MAX_PANELS = 9
 """Largest number of slices of a stack that are drawn."""
 TILE = 1 << 22
@@ -89,9 +89,8 @@ def _slice_title(array: xr.DataArray, index: dict[str, int]) -> str:
 
 
 def _limits(panel: Panel, limit: int) -> tuple[int, int]:
-    if min(panel.shape) == 1:
-        return MAX_LINE, MAX_LINE
-    return limit, limit
+    side = _LINE * limit if min(panel.shape) == 1 else limit
+    return side, side
 
 
 def _centres(size: int, limit: int) -> NDArray[np.int64]:
@@ -110,25 +109,38 @@ def thin(array: xr.DataArray, panel: Panel, limit: int = MAX_SIDE) -> NDArray[np
     return load(picture.isel({panel.rows: rows, panel.columns: columns}))
 
 
-def block_mean(array: xr.DataArray, panel: Panel, limit: int = MAX_SIDE) -> NDArray[np.float64]:
-    """Mean over blocks of a picture, no side longer than `limit`; NaN is left out, unless there is nothing else."""
+def block_mean(
+    array: xr.DataArray, panel: Panel, limit: int = MAX_SIDE, *, layer: str | None = None
+) -> NDArray[np.float64]:
+    """Mean over blocks of a picture, no side longer than `limit`; NaN is left out, unless there is nothing else.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+    panel : Panel
+    limit : int
+        Largest side; four times as much for lines.
+    layer : str, optional
+        One more dim, such as `cluster`, all of which is read at once; the result has it last.
+    """
     picture = array.isel(panel.index)
     high, wide = _limits(panel, limit)
     if panel.rows is None:
         picture = picture.expand_dims("_row")
     dims = ("_row" if panel.rows is None else panel.rows, panel.columns)
-    picture = picture.transpose(*dims)
+    picture = picture.transpose(*dims, *([layer] if layer else []))
     down, across = (ceil(size / most) for size, most in zip(panel.shape, (high, wide), strict=True))
     starts = np.arange(0, panel.shape[1], across)
-    bands = []
-    for (rows,) in tiles(panel.shape[:1], max(TILE // panel.shape[1], 1), multiple=down):
+    total = np.zeros((ceil(panel.shape[0] / down), len(starts), *picture.shape[2:]))
+    count = np.zeros_like(total)
+    for (rows,) in tiles(panel.shape[:1], max(TILE // max(prod(picture.shape[1:]), 1), 1)):
         values = load(picture.isel({dims[0]: rows})).astype(np.float64)
         finite = np.isfinite(values)
-        edges = np.arange(0, values.shape[0], down)
-        total = _add_blocks(np.where(finite, values, 0.0), edges, starts)
-        count = _add_blocks(finite.astype(np.float64), edges, starts)
-        bands.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
-    return np.concatenate(bands)
+        owner = np.arange(rows.start, rows.stop) // down
+        edges = np.flatnonzero(np.diff(owner, prepend=-1))
+        total[owner[edges]] += _add_blocks(np.where(finite, values, 0.0), edges, starts)
+        count[owner[edges]] += _add_blocks(finite.astype(np.float64), edges, starts)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 def _add_blocks(
@@ -137,7 +149,7 @@ def _add_blocks(
     return np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
 
 
-def tiles(shape: tuple[int, ...], budget: int = TILE, multiple: int = 1) -> Iterator[tuple[slice, ...]]:
+def tiles(shape: tuple[int, ...], budget: int = TILE) -> Iterator[tuple[slice, ...]]:
     """Cut a grid into tiles of about `budget` positions, in C order, whole in the last dims.
 
     Examples
@@ -151,6 +163,6 @@ def tiles(shape: tuple[int, ...], budget: int = TILE, multiple: int = 1) -> Iter
             for inner in tiles(shape[1:], budget):
                 yield (slice(i, i + 1), *inner)
         return
-    rows = max(budget // max(rest, 1) // multiple, 1) * multiple
+    rows = max(budget // max(rest, 1), 1)
     for start in range(0, shape[0], rows):
         yield (slice(start, min(start + rows, shape[0])), *(slice(0, n) for n in shape[1:]))
