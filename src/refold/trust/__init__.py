@@ -1,1 +1,8 @@
 """How far a clustering can be trusted: repeats, agreement of labellings, consensus, comparison of runs."""
+
+from __future__ import annotations
+
+from refold.trust.assessing import stability
+from refold.trust.steadiness import Stability
+
+__all__ = ["Stability", "stability"]
