@@ -208,7 +208,8 @@ class Section:
     def arguments(self) -> dict[str, Any]:
         """Values as arguments for the model that the section is about: no ``method``, and ``parameters`` unpacked."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "method"}
-        return {**values, **values.pop("parameters", {})}
+        passed_through = values.pop("parameters", {})
+        return {**values, **passed_through}
 
     def to_dict(self) -> dict[str, Any]:
         """Values as plain Python that TOML and JSON can hold: lists for tuples, nothing for what is not set."""
