@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refold.engine.buffers import Lender
+from refold.engine.keeping import Kept
 from refold.engine.partition import States, blas_threads, merge, merge_tree, walk
 from refold.engine.reading import BlockReader, CubeReader
 from refold.engine.settings import Settings
@@ -17,7 +18,7 @@ from refold.engine.visitor import AnyVisitor
 Counted = tuple[States, int]  # with the number of chunks read
 
 
-def on_client(reader: CubeReader, visitors: Sequence[AnyVisitor], setup: Settings, n_partitions: int) -> States:
+def on_client(reader: CubeReader | Kept, visitors: Sequence[AnyVisitor], setup: Settings, n_partitions: int) -> States:
     """Run partitions and merges as tasks of a distributed client; no others, bar one that holds the visitors."""
     client, grid = setup.client, reader.grid
     held = client.submit(_hold, tuple(visitors), pure=False)  # sent once: a visitor may hold a map of the whole scan

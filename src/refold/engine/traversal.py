@@ -19,6 +19,7 @@ import xarray as xr
 
 from refold.cube import check_cube
 from refold.engine.buffers import Lender
+from refold.engine.keeping import Kept
 from refold.engine.layout import plan_grid
 from refold.engine.partition import States, blas_threads, merge, merge_tree, walk
 from refold.engine.progress import Progress
@@ -37,6 +38,7 @@ def sweep(
     client: Any = None,
     progress: Progress | None = None,
     grid: Grid | None = None,
+    kept: Kept | None = None,
     label: str = "sweep",
 ) -> tuple[Any, ...]:
     """Traverse a cube once, block by block, and feed every block to all visitors.
@@ -57,6 +59,8 @@ def sweep(
         Told of every block.
     grid : Grid, optional
         How to cut the cube, from `plan_grid`; made here by default.
+    kept : Kept, optional
+        What to read blocks of this cube from, and keep them in for the next sweep. Its grid is the one that counts.
     label : str
         What the sweep is for, as shown by the progress bar.
 
@@ -82,9 +86,11 @@ def sweep(
     """
     cube = check_cube(cube)
     setup = current_settings(memory=memory, workers=workers, client=client, progress=progress)
-    if grid is None:
+    if kept is not None:
+        grid = kept.grid
+    elif grid is None:
         grid = plan_grid(cube, *visitors, memory=setup.memory, workers=setup.workers, client=setup.client)
-    reader = CubeReader(cube, grid)
+    reader = CubeReader(cube, grid) if kept is None else kept
     setup.progress.start(label, grid.n_blocks, cube.nbytes)
     try:
         run = _in_threads if setup.client is None else on_client
@@ -94,7 +100,9 @@ def sweep(
     return tuple(visitor.finish(state) for visitor, state in zip(visitors, states, strict=True))
 
 
-def _in_threads(reader: CubeReader, visitors: Sequence[AnyVisitor], setup: Settings, n_partitions: int) -> States:
+def _in_threads(
+    reader: CubeReader | Kept, visitors: Sequence[AnyVisitor], setup: Settings, n_partitions: int
+) -> States:
     """Partitions in threads of this process."""
     grid = reader.grid
     local = threading.local()  # buffers live as long as their thread: fresh ones cost page faults at every partition
