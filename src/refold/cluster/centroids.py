@@ -1,0 +1,225 @@
+"""What every model with a centre for each cluster does once it is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from refold.cluster.naming import order_by_size
+from refold.cluster.starting import nearest
+from refold.cube import (
+    as_cube,
+    check_cube,
+    conform,
+    n_features,
+    n_pixels,
+    navigation_dims,
+    navigation_shape,
+    signal_dims,
+    signal_shape,
+)
+from refold.engine import Block
+from refold.errors import CubeError, ParameterError
+
+Doubles = npt.NDArray[np.float64]
+
+TABLE = ("pixel", "feature")
+
+
+class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
+    """Labels and distances, of cubes and of tables.
+
+    A subclass fits and calls `_remember`.
+    """
+
+    n_clusters: int
+    n_clusters_: int
+    _centres: Doubles
+    _signal: tuple[int, ...]
+
+    def predict(self, X: Any) -> Any:
+        """Cluster of each pixel: that of the nearest centre.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            Cube or table with the features that were fitted.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            Int32, -1 where a pixel is not finite. For a cube lazily, on its navigation dims.
+        """
+        check_is_fitted(self)
+        cube = self._enter(X, reset=False)
+        if not isinstance(X, xr.DataArray):
+            return _labels(Block(cube.values, 1), self._centres)
+        return conform("labels", _map_pixels(cube, _labels, self._centres, np.dtype(np.int32), {}))
+
+    def transform(self, X: Any) -> Any:
+        """Distance of each pixel to each centre.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            Cube or table with the features that were fitted.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            Shape (pixel, cluster), NaN where a pixel is not finite; for a cube lazily ``(*navigation, cluster)``,
+            float32, in the units of the data.
+        """
+        check_is_fitted(self)
+        cube = self._enter(X, reset=False)
+        if not isinstance(X, xr.DataArray):
+            found = _distances(Block(cube.values, 1), self._centres)
+            return found if cube.dtype != np.float32 else found.astype(np.float32)
+        sizes = {"cluster": len(self._centres)}
+        lazy = _map_pixels(cube, _distances, self._centres, np.dtype(np.float32), sizes)
+        units = {"units": cube.attrs["units"]} if "units" in cube.attrs else {}
+        return lazy.rename("distance").assign_attrs(long_name="distance to the centre of each cluster", **units)
+
+    def _enter(self, X: Any, *, reset: bool) -> xr.DataArray:
+        """The cube at the door; a table becomes a cube of one navigation dim."""
+        if isinstance(X, xr.DataArray):
+            cube = check_cube(X)
+            if reset:
+                self.n_features_in_ = n_features(cube)
+                self._signal = signal_shape(cube)
+            elif signal_shape(cube) != self._signal:
+                raise CubeError(
+                    f"signal dims {dict(zip(signal_dims(cube), signal_shape(cube), strict=True))}",
+                    f"those fitted, of shape {self._signal}",
+                    "give a cube with the same signal, or fit again",
+                )
+            return cube
+        table = validate_data(self, X, reset=reset)
+        if reset:
+            self._signal = table.shape[1:]
+        return as_cube(table, signal="feature", dims=TABLE)
+
+    def _check_count(self, cube: xr.DataArray) -> None:
+        count = self.n_clusters
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise ParameterError(f"n_clusters={count!r}", "a whole number, 1 or more", "say how many clusters")
+        if n_pixels(cube) < count:
+            raise ParameterError(
+                f"n_samples={n_pixels(cube)}", f"at least n_clusters={count}", "ask for fewer clusters"
+            )
+
+    def _weights(self, cube: xr.DataArray, weights: Any) -> Doubles | None:
+        """What each pixel counts, on the scan's grid."""
+        if weights is None:
+            return None
+        found = np.asarray(weights, np.float64)
+        if found.shape != navigation_shape(cube) or not (np.isfinite(found) & (found >= 0)).all():
+            raise ParameterError(
+                f"weights of shape {found.shape}",
+                f"one for each pixel of {navigation_shape(cube)}, finite and 0 or more",
+                "give a map of weights on the scan's grid",
+            )
+        return found
+
+    def _seed(self, random_state: Any) -> int:
+        """A seed from what scikit-learn takes for one."""
+        if isinstance(random_state, np.random.RandomState):
+            return int(random_state.randint(2**31 - 1))
+        if isinstance(random_state, int | np.integer):
+            return int(random_state)
+        return int(np.random.default_rng(random_state).integers(2**62))
+
+    def _remember(
+        self, cube: xr.DataArray, centres: Doubles, labels: npt.NDArray[np.int32] | None, *, table: bool, rename: bool
+    ) -> None:
+        """Keep what was found under scikit-learn's names; the largest cluster first, where names are free."""
+        if rename and labels is not None:
+            labels, order = order_by_size(labels)
+            rest = np.setdiff1d(np.arange(len(centres)), order)
+            centres = centres[np.concatenate([order, rest])]
+        self._centres = np.ascontiguousarray(centres)
+        self.n_clusters_ = len(centres)
+        if table:
+            self.cluster_centers_: Any = self._centres
+            self.labels_: Any = labels
+            return
+        self.cluster_centers_ = _on_signal(cube, self._centres)
+        self.labels_ = None if labels is None else conform("labels", _on_navigation(cube, labels))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_clusters_
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that float32 stays float32."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _labels(block: Block, centres: Doubles) -> npt.NDArray[np.int32]:
+    return nearest(block, centres)[0]
+
+
+def _distances(block: Block, centres: Doubles) -> Doubles:
+    from refold.cluster.kernels import squared_distances
+
+    squares = np.empty((block.n_pixels, len(centres)))
+    squared_distances(block.numbers, centres, squares)
+    squares[~block.valid] = np.nan
+    return np.sqrt(squares)
+
+
+def _map_pixels(
+    cube: xr.DataArray,
+    function: Callable[[Block, Doubles], npt.NDArray[Any]],
+    centres: Doubles,
+    dtype: np.dtype[Any],
+    sizes: dict[str, int],
+) -> xr.DataArray:
+    """Apply a function of single pixels lazily, block by block."""
+    import dask.array as da
+
+    navigation = navigation_dims(cube)
+    first = len(navigation)
+    data = (cube if cube.chunks is not None else cube.chunk()).data
+    data = data.rechunk(dict.fromkeys(range(first, cube.ndim), -1))
+
+    def on_block(chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        found = function(Block(chunk, first), centres).astype(dtype, copy=False)
+        return found.reshape(*chunk.shape[:first], *sizes.values())
+
+    mapped = da.map_blocks(
+        on_block,
+        data,
+        dtype=dtype,
+        drop_axis=list(range(first, cube.ndim)),
+        new_axis=list(range(first, first + len(sizes))) or None,
+        chunks=data.chunks[:first] + tuple((size,) for size in sizes.values()),
+        meta=np.empty((0,) * (first + len(sizes)), dtype),
+    )
+    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(navigation)}
+    for name, size in sizes.items():
+        coords[name] = xr.DataArray(np.arange(size), dims=name, attrs={"role": "signal"})
+    return xr.DataArray(mapped, dims=(*navigation, *sizes), coords=coords)
+
+
+def _on_signal(cube: xr.DataArray, centres: Doubles) -> xr.DataArray:
+    """Centres with the dims and coordinates of the signal."""
+    dims = signal_dims(cube)
+    coords: dict[Any, Any] = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
+    coords["cluster"] = np.arange(len(centres))
+    values = centres.reshape(-1, *signal_shape(cube))
+    return xr.DataArray(values, dims=("cluster", *dims), coords=coords, name="centers", attrs=cube.attrs)
+
+
+def _on_navigation(cube: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray:
+    dims = navigation_dims(cube)
+    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
+    return xr.DataArray(values, dims=dims, coords=coords)
