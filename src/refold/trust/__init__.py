@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refold.trust.assessing import stability
+from refold.trust.comparing import Comparison, compare
 from refold.trust.steadiness import Stability
 
-__all__ = ["Stability", "stability"]
+__all__ = ["Comparison", "Stability", "compare", "stability"]
