@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from refold.source import open as open
     from refold.source import synthetic as synthetic
     from refold.store import open_run as open_run
+    from refold.trust import compare as compare
+    from refold.trust import stability as stability
 
 __version__ = "0.1.0.dev0"
 
@@ -58,6 +60,7 @@ _ROOMS = {
     "refold.reduce": ("PCA",),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
+    "refold.trust": ("compare", "stability"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
