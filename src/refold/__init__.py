@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from refold.cluster import GaussianMixture as GaussianMixture
     from refold.cluster import LandmarkClusterer as LandmarkClusterer
     from refold.cluster import as_clusterer as as_clusterer
+    from refold.cluster import estimate_clusters as estimate_clusters
     from refold.cube import as_cube as as_cube
     from refold.cube import fold as fold
     from refold.cube import unfold as unfold
@@ -49,7 +50,14 @@ __version__ = "0.1.0.dev0"
 # Names are resolved when first used, so that `import refold` costs no more than what is needed.
 _ROOMS = {
     "refold.backprojection": ("backproject", "cluster_statistics"),
-    "refold.cluster": ("HDBSCAN", "Agglomerative", "GaussianMixture", "LandmarkClusterer", "as_clusterer"),
+    "refold.cluster": (
+        "HDBSCAN",
+        "Agglomerative",
+        "GaussianMixture",
+        "LandmarkClusterer",
+        "as_clusterer",
+        "estimate_clusters",
+    ),
     "refold.cube": ("as_cube", "fold", "unfold"),
     "refold.embed": ("UMAP", "Landmarks"),
     "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "sweep"),
