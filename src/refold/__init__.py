@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from refold.engine import ZarrWriter as ZarrWriter
     from refold.engine import sweep as sweep
     from refold.errors import RefoldError as RefoldError
+    from refold.features import CentreOfMass as CentreOfMass
+    from refold.features import ChannelSelection as ChannelSelection
+    from refold.features import DeviationSelection as DeviationSelection
+    from refold.features import angular_variance as angular_variance
+    from refold.features import centre_of_mass as centre_of_mass
+    from refold.features import cepstrum as cepstrum
+    from refold.features import find_beam as find_beam
+    from refold.features import log_fourier as log_fourier
+    from refold.features import radial_profile as radial_profile
+    from refold.features import virtual_detectors as virtual_detectors
     from refold.pipeline import plan as plan
     from refold.pipeline import run as run
     from refold.prepare import clip as clip
@@ -62,6 +72,18 @@ _ROOMS = {
     "refold.embed": ("UMAP", "Landmarks"),
     "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "sweep"),
     "refold.errors": ("RefoldError",),
+    "refold.features": (
+        "CentreOfMass",
+        "ChannelSelection",
+        "DeviationSelection",
+        "angular_variance",
+        "centre_of_mass",
+        "cepstrum",
+        "find_beam",
+        "log_fourier",
+        "radial_profile",
+        "virtual_detectors",
+    ),
     "refold.pipeline": ("plan", "run"),
     "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
     "refold.recipe": ("Recipe",),
