@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -38,6 +39,11 @@ class Affine:
     def then(self, other: Affine) -> Affine:
         """Join with one that comes after it."""
         return Affine(self.center + self.scale * other.center, self.scale * other.scale)
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence[Affine]) -> Self:
+        """Join those of several cubes."""
+        return cls(np.concatenate([part.center for part in parts]), np.concatenate([part.scale for part in parts]))
 
     @classmethod
     def identity(cls, n_features: int) -> Self:

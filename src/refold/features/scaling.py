@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,11 +11,11 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from refold.cube import check_cube, n_features, signal_dims
-from refold.engine import Block, Moments, RankSearch, Sample, Where, plan_grid, sweep
+from refold.engine import Moments, Sample, plan_grid, sweep
 from refold.engine.block import row_dtype
 from refold.errors import DataError, ParameterError
-from refold.features.affine import AFFINE, QUARTILES, Affine, affine
-from refold.features.fitting import Batches
+from refold.features.affine import AFFINE, Affine, affine
+from refold.features.fitting import After, Batches, sweep_quartiles
 from refold.features.rows import feature_coords, lay
 
 Array = npt.NDArray[Any]
@@ -97,7 +97,7 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
             If one sweep is not enough: for a robust scaler and for transformers with ``partial_fit``.
         """
         cube = check_cube(cube)
-        kind = self._kind()
+        kind = self.how()
         if kind in ("unit", "none"):
             return ()
         if kind in ("robust", "batches"):
@@ -132,7 +132,7 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
             If no pixel is valid.
         """
         self.n_features_in_ = n_features(check_cube(cube))
-        if self._kind() == "sample":
+        if self.how() == "sample":
             self._settle_transformer(results[0].rows)
         elif results:
             self._keep(affine(self.kind, results[0], None))
@@ -164,7 +164,7 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
         ParameterError
             If an option has a value that it cannot have.
         """
-        cube, kind = check_cube(cube), self._kind()
+        cube, kind = check_cube(cube), self.how()
         logged = lay_scaling(cube, Scaling("none", log1p=True)) if self.log1p else cube
         if kind == "robust":
             moments, quartiles = sweep_quartiles(logged, self.sweeps, **options)
@@ -227,10 +227,21 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
     def scaling_(self) -> Scaling:
         """What is done to a pixel."""
         model = self.transformer_ if hasattr(self, "transformer_") else Affine(self.center_, self.scale_)
-        return Scaling(self._kind(), self.log1p, model)
+        return Scaling(self.how(), self.log1p, model)
 
-    def _kind(self) -> str:
-        """One of `KINDS`, or how a transformer is fitted: ``batches`` or a ``sample``."""
+    def how(self) -> str:
+        """Tell how a cube is scaled: a kind, or for a transformer how it is fitted, in ``batches`` or on a ``sample``.
+
+        Returns
+        -------
+        str
+            The word for it.
+
+        Raises
+        ------
+        ParameterError
+            If the kind is none.
+        """
         if isinstance(self.kind, str) and self.kind in KINDS:
             return self.kind
         if not isinstance(self.kind, str) and hasattr(self.kind, "transform") and hasattr(self.kind, "fit"):
@@ -283,7 +294,7 @@ class Scaling:
         return rows.reshape(signals.shape) if rows.size == signals.size else rows
 
     def _transformed(self, rows: Array) -> Array:
-        valid = np.isfinite(rows).all(axis=1)
+        valid = np.asarray(np.isfinite(rows).all(axis=1))
         if valid.all():
             return np.asarray(self.model.transform(rows))
         probe = np.asarray(self.model.transform(np.where(valid[:, None], rows, 0)))
@@ -302,50 +313,6 @@ def to_unit(rows: Array) -> Array:
     norm = np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
     scaled: Array = rows / np.where(norm == 0, 1.0, norm)
     return scaled
-
-
-class After:
-    """Visitor: another one, which sees the rows of each block after a function of single pixels.
-
-    Parameters
-    ----------
-    function : callable
-        Takes rows and gives rows of the same width.
-    visitor : Visitor
-        The other one.
-    """
-
-    def __init__(self, function: Callable[[Array], Array], visitor: Any) -> None:
-        self.function = function
-        self.visitor = visitor
-        self.start = visitor.start
-        self.merge = visitor.merge
-        self.finish = visitor.finish
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one state."""
-        return int(self.visitor.nbytes)
-
-    @property
-    def working_nbytes(self) -> int:
-        """Bytes that a visit takes beside it, but for the rows."""
-        return int(getattr(self.visitor, "working_nbytes", 0))
-
-    def visit(self, state: Any, block: Block, where: Where) -> None:
-        """Show the changed rows."""
-        self.visitor.visit(state, Block(self.function(block.rows), 1), where)
-
-
-def sweep_quartiles(cube: xr.DataArray, sweeps: int, **options: Any) -> tuple[Any, npt.NDArray[np.float64]]:
-    """Moments and quartiles of a cube, the moments from the first of the sweeps that the quartiles take."""
-    search = RankSearch(cube, QUARTILES, sweeps=sweeps)
-    options = {"label": "quartiles", **options}
-    moments, counts = sweep(cube, Moments(n_features=n_features(cube)), search.visitor, **options)
-    search.settle(counts)
-    while search.visitor is not None:
-        search.settle(*sweep(cube, search.visitor, **options))
-    return moments, search.values
 
 
 def lay_scaling(cube: xr.DataArray, scaling: Scaling, width: int | None = None) -> xr.DataArray:
@@ -369,5 +336,5 @@ def lay_scaling(cube: xr.DataArray, scaling: Scaling, width: int | None = None) 
     if width is not None:
         return lay(cube, scaling, feature_coords(width), {"feature": width}, attrs=attrs)
     signal = signal_dims(cube)
-    coords = {key: coord for key, coord in cube.coords.items() if set(coord.dims) & set(signal)}
+    coords = {str(key): coord for key, coord in cube.coords.items() if set(coord.dims) & set(signal)}
     return lay(cube, scaling, coords, {dim: cube.sizes[dim] for dim in signal}, attrs=attrs)
