@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from refold.cluster import HDBSCAN as HDBSCAN
     from refold.cluster import Agglomerative as Agglomerative
     from refold.cluster import GaussianMixture as GaussianMixture
+    from refold.cluster import KMeans as KMeans
     from refold.cluster import LandmarkClusterer as LandmarkClusterer
+    from refold.cluster import MiniBatchKMeans as MiniBatchKMeans
     from refold.cluster import as_clusterer as as_clusterer
     from refold.cluster import estimate_clusters as estimate_clusters
     from refold.cube import as_cube as as_cube
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from refold.prepare import rebin as rebin
     from refold.recipe import Recipe as Recipe
     from refold.reduce import PCA as PCA
+    from refold.report import figures as figures
     from refold.source import convert as convert
     from refold.source import info as info
     from refold.source import open as open
@@ -64,7 +67,9 @@ _ROOMS = {
         "HDBSCAN",
         "Agglomerative",
         "GaussianMixture",
+        "KMeans",
         "LandmarkClusterer",
+        "MiniBatchKMeans",
         "as_clusterer",
         "estimate_clusters",
     ),
@@ -88,6 +93,7 @@ _ROOMS = {
     "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
     "refold.recipe": ("Recipe",),
     "refold.reduce": ("PCA",),
+    "refold.report": ("figures",),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
     "refold.trust": ("compare", "stability"),

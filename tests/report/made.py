@@ -136,6 +136,35 @@ def make_correlative(shape: tuple[int, ...] = (24, 32), n_clusters: int = 3, **o
     return run.drop_vars(["cluster_mean", "cluster_std"])
 
 
+def make_trusted(
+    shape: tuple[int, ...] = (24, 32), n_clusters: int = 3, repeats: int = 5, **options: Any
+) -> xr.Dataset:
+    """A run that knows how stable it is."""
+    run = make_run(shape, n_clusters, **options)
+    rng = np.random.default_rng(1)
+    stable = np.where(run.labels < 0, rng.integers(1, repeats + 1, shape) / repeats, 1.0)
+    run["stability"] = (run.labels.dims, stable.astype(np.float32))
+    ari = 0.8 + 0.2 * rng.random((repeats, repeats))
+    run["pairwise_ari"] = (("repeat", "other_repeat"), np.where(np.eye(repeats, dtype=bool), 1, (ari + ari.T) / 2))
+    run["repeat_ari"] = ("repeat", 0.9 + 0.1 * rng.random(repeats))
+    run["cluster_jaccard"] = (("repeat", "cluster"), 0.5 + 0.5 * rng.random((repeats, n_clusters)))
+    return run
+
+
+def make_estimate(largest: int = 12) -> xr.Dataset:
+    """What estimate_clusters gives."""
+    k = np.arange(1, largest + 1)
+    silhouette = np.where(k < 2, np.nan, 0.7 - 0.05 * np.abs(k - 5))
+    gap = 1 - np.exp(-k / 2) - 0.02 * np.maximum(k - 5, 0)
+    curves = {
+        "inertia": ("k", 1e6 / k**1.3, {"suggested": 4}),
+        "silhouette": ("k", silhouette, {"suggested": 5}),
+        "gap": ("k", gap, {"suggested": 5}),
+        "gap_error": ("k", 0.02 + 0.001 * k),
+    }
+    return xr.Dataset(curves, coords={"k": k})
+
+
 def make_run(
     shape: tuple[int, ...] = (24, 32),
     n_clusters: int = 3,

@@ -7,7 +7,7 @@ from refold.report.colours import NOISE, ink_on, palette, separation, simulate, 
 
 
 @pytest.mark.parametrize("vision", ["normal", "deuteranopia", "protanopia"])
-@pytest.mark.parametrize(("n", "least"), [(2, 35), (8, 17), (20, 14), (40, 8)])
+@pytest.mark.parametrize(("n", "least"), [(2, 35), (8, 17), (20, 14), (30, 10), (40, 8)])
 def test_colours_and_noise_are_apart_for_every_eye(n, least, vision):
     assert separation((*palette(n), NOISE), vision) > least
 
@@ -15,6 +15,11 @@ def test_colours_and_noise_are_apart_for_every_eye(n, least, vision):
 def test_tritanopic_eyes_too():
     assert separation((*palette(8), NOISE), "tritanopia") > 12
     assert separation((*palette(40), NOISE), "tritanopia") > 5
+
+
+def test_the_first_three_clusters_are_apart_in_grey():
+    lightness = np.sort(to_lab(to_rgb(palette(3)))[:, 0])
+    assert np.diff(lightness).min() > 10
 
 
 def test_a_cluster_keeps_its_colour_when_more_are_found():

@@ -17,7 +17,7 @@ from refold.errors import DiskFullError, StoreError, VariableError
 from refold.report import render_report, write_report
 from refold.report.colours import palette
 from refold.report.words import count, percent
-from tests.report.made import PLAN, RECIPE, make_run
+from tests.report.made import PLAN, RECIPE, make_correlative, make_estimate, make_run, make_trusted
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -72,8 +72,43 @@ def test_a_run_on_disk_gives_the_same_page(page, tmp_path, chunks):
 def test_every_promised_section_is_there(page):
     ids = Reader(page).ids
     wanted = "summary labels probability residual signals latent scree sizes noise forecast stages recipe provenance"
-    assert set(wanted.split()) <= set(ids)
+    assert {*wanted.split(), "memberships"} <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+def test_what_a_run_does_not_have_leaves_no_empty_section(page):
+    reader = Reader(page)
+    assert not {"criteria", "stability", "agreement"} & set(reader.ids)
+    bare = Reader(render_report(make_run((12, 16), 2)[["labels"]]))
+    assert not {"criteria", "trust", "signals", "memberships", "spaces"} & set(bare.ids)
+    assert not re.search(r"<h2>[^<]*</h2>\s*</section>", page)
+
+
+def test_a_correlative_run_shows_a_gallery_for_each_cube():
+    run = make_correlative((12, 16), 3, side=8)
+    text = render_report(run)
+    reader = Reader(text)
+    assert re.findall(r"<h3>(.*?)</h3>", text) == ["diffraction", "eds", "haadf", "profile"]
+    assert text.count('aria-label="Mean signal of cluster') == 4 * 3
+    assert len(reader.ids) == len(set(reader.ids))
+    assert "Mean signal of cluster 2 in eds" in text
+
+
+def test_stability_and_criteria_are_shown_where_the_run_has_them():
+    run = make_trusted((12, 16), 3, side=8)
+    run = run.merge(make_estimate()).assign_attrs(run.attrs)
+    reader = Reader(render_report(run))
+    assert {"criteria", "stability", "agreement", "memberships"} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert "k = 4" in reader.text
+    assert reader.text.count("Share of the") <= 1
+
+
+def test_maps_of_memberships_stay_few():
+    run = make_run((4, 300), 70, side=4, latent=0)
+    text = render_report(run[["labels", "membership"]])
+    assert text.count('is likely"') == 64
+    assert "the 64 largest clusters" in text
 
 
 def test_the_page_loads_nothing(page):
@@ -187,7 +222,7 @@ def test_a_run_of_labels_alone():
 
 def test_forty_clusters():
     reader = Reader(render_report(make_run((40, 40), 40, side=8)))
-    assert sum(i.endswith("-figure_1") for i in reader.ids) == 40 + 5
+    assert sum(i.endswith("-figure_1") for i in reader.ids) == 2 * 40 + 5
 
 
 def test_names_are_texts_and_not_markup():
@@ -245,7 +280,9 @@ def test_a_run_without_labels_is_no_run():
 
 def test_a_map_of_millions_gives_a_page_of_few_megabytes():
     rng = np.random.default_rng(0)
-    run = make_run((8, 8), 3)[["labels", "probability"]]
+    run = make_trusted((8, 8), 3)[["labels", "probability", "membership", "stability"]]
     big = run.isel(y=[0] * 1500, x=[0] * 2000).drop_vars(["y", "x"])
+    big["stability"].values[:] = rng.integers(0, 11, (1500, 2000)) / 10
+    big["membership"].values[:] = rng.random((1500, 2000, 1), np.float32)
     big["labels"].values[:] = rng.integers(-1, 3, (1500, 2000))
     assert len(render_report(big)) < 6e6

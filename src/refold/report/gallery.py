@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from refold.report.canvas import ThemeName, png
+from refold.report.clusters import cluster_gallery
 from refold.report.latent import latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
+from refold.report.memberships import membership_maps, memberships_name
+from refold.report.metrics import criteria_of, metric_curves
 from refold.report.points import latent_name
 from refold.report.poster import overview
+from refold.report.signals import cubes_of
 from refold.report.spectra import mean_signals
-from refold.report.tally import Tally
+from refold.report.stability import has_stability, stability_map
+from refold.report.tally import Tally, labels_of
 from refold.report.variance import scree
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["figure_files"]
 
@@ -40,25 +52,46 @@ def figure_files(
         The files, by name.
     """
     tally = Tally.of(dataset)
-    figures = {
-        "labels": label_map(dataset, theme=theme, tally=tally),
-        "overview": overview(dataset, theme=theme, tally=tally),
-    }
-    if "probability" in dataset:
-        figures["probability"] = probability_map(dataset, theme=theme)
-    if "residual" in dataset:
-        figures["residual"] = residual_map(dataset, theme=theme)
-    if "cluster_mean" in dataset:
-        figures["signals"] = mean_signals(dataset, theme=theme, tally=tally)
-    if latent_name(dataset):
-        figures["latent"] = latent_scatter(dataset, theme=theme, tally=tally)
-    if "explained_variance_ratio" in dataset:
-        figures["scree"] = scree(dataset, theme=theme)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in sorted(figures.items()):
+    for name, draw in sorted(_drawings(dataset, theme, tally).items()):
         path = target / f"{name}.png"
-        path.write_bytes(png(figure, dpi))
+        path.write_bytes(png(draw(), dpi))  # one figure in memory at a time
         written.append(path)
     return written
+
+
+def _drawings(dataset: xr.Dataset, theme: ThemeName, tally: Tally) -> dict[str, Callable[[], Figure]]:
+    """What a run has the variables for, by the name of its file."""
+    cubes = cubes_of(dataset)
+    navigation = set(labels_of(dataset).dims)
+    shared: dict[str, Any] = {"theme": theme, "tally": tally}
+    always: dict[str, Callable[[], Figure]] = {
+        "labels": partial(label_map, dataset, **shared),
+        "overview": partial(overview, dataset, **shared),
+    }
+    maybe = {
+        "clusters": (bool(cubes) or memberships_name(dataset), partial(cluster_gallery, dataset, **shared)),
+        "latent": (latent_name(dataset), partial(latent_scatter, dataset, **shared)),
+        "memberships": (memberships_name(dataset), partial(membership_maps, dataset, **shared)),
+        "metrics": (criteria_of(dataset), partial(metric_curves, dataset, theme=theme)),
+        "probability": (_is_map(dataset, "probability", navigation), partial(probability_map, dataset, theme=theme)),
+        "residual": (_is_map(dataset, "residual", navigation), partial(residual_map, dataset, theme=theme)),
+        "scree": ("explained_variance_ratio" in dataset, partial(scree, dataset, theme=theme)),
+        "stability": (has_stability(dataset), partial(stability_map, dataset, **shared)),
+    }
+    signals: dict[str, Callable[[], Figure]] = {
+        f"signals-{_file_name(cube)}" if cube else "signals": partial(mean_signals, dataset, cube=cube, **shared)
+        for cube in cubes
+    }
+    return always | {name: draw for name, (known, draw) in maybe.items() if known} | signals
+
+
+def _is_map(dataset: xr.Dataset, name: str, navigation: set[Hashable]) -> bool:
+    return name in dataset and set(dataset[name].dims) == navigation
+
+
+def _file_name(cube: str) -> str:
+    """A name from a file is no path."""
+    return re.sub(r"[^\w-]+", "-", cube)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["label_map", "probability_map", "residual_map", "scalar_map"]
+__all__ = ["draw_scalar", "label_map", "probability_map", "residual_map", "scalar_map"]
 
 _LEGEND_COLUMN = 1.2
 _LEGEND_ROW = 0.2
@@ -224,21 +224,34 @@ def scalar_map(
     array = dataset[name].transpose(*navigation)
     with drawing(theme) as look:
         page = sheet(array, look, width=width, strip=1.1)
-        images = [_image(array, panel, validity) for panel in page.panels]
-        low, high = limits or _range(images)
-        if page.line:
-            _profile(page, images[0].ravel(), low, high, label or name)
-            return page.figure
-        for axes, panel, image in zip(page.axes, page.panels, images, strict=True):
-            quiet(axes)
-            if np.isnan(image).any():
-                page.hatch(axes)
-            page.picture(axes, panel, image, cmap=colours, vmin=low, vmax=high)
-            if page.stretched:
-                page.tick(axes)
-        page.bar()
-        _colour_bar(page, low, high, colours, label or name)
+        draw_scalar(page, array, limits=limits, colours=colours, label=label or name, validity=validity)
         return page.figure
+
+
+def draw_scalar(
+    page: Sheet,
+    array: xr.DataArray,
+    *,
+    limits: tuple[float, float] | None,
+    colours: str,
+    label: str,
+    validity: xr.DataArray | None = None,
+) -> None:
+    """Draw a number for each pixel on a sheet that is laid out already; see `scalar_map`."""
+    images = [_image(array, panel, validity) for panel in page.panels]
+    low, high = limits or _range(images)
+    if page.line:
+        _profile(page, images[0].ravel(), low, high, label)
+        return
+    for axes, panel, image in zip(page.axes, page.panels, images, strict=True):
+        quiet(axes)
+        if np.isnan(image).any():
+            page.hatch(axes)
+        page.picture(axes, panel, image, cmap=colours, vmin=low, vmax=high)
+        if page.stretched:
+            page.tick(axes)
+    page.bar()
+    _colour_bar(page, low, high, colours, label)
 
 
 def _image(array: xr.DataArray, panel: Panel, validity: xr.DataArray | None) -> NDArray[np.float64]:

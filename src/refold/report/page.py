@@ -12,13 +12,14 @@ import xarray as xr
 
 from refold.errors import DiskFullError, StoreError
 from refold.report.canvas import inline_svg
+from refold.report.cards import galleries, membership_cards, ramp_style, safe
 from refold.report.colours import NOISE, ink_on
 from refold.report.facts import Facts
 from refold.report.latent import latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map
+from refold.report.metrics import criteria_of, metric_curves
 from refold.report.points import MAX_POINTS, latent_name
-from refold.report.signals import Display, Signals
-from refold.report.spectra import mean_signal
+from refold.report.stability import agreement, has_stability, stability_map
 from refold.report.tally import Tally, labels_of
 from refold.report.variance import scree
 from refold.report.views import MAX_PANELS, panels
@@ -28,8 +29,7 @@ __all__ = ["render_report", "write_report"]
 
 _MAP = 5.2
 _HALF = 5.0
-_FEW = 12
-_DISPLAY: dict[Display, str] = {"linear": "", "sqrt": "square roots of the ", "log": "logarithms of the "}
+_TABLES = ("repeat_ari", "pairwise_ari", "cluster_jaccard")
 
 
 def write_report(dataset: xr.Dataset, path: str | Path, *, measured: Mapping[str, Any] | None = None) -> Path:
@@ -88,7 +88,6 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
 
     tally = Tally.of(dataset)
     facts = Facts.of(dataset, tally, measured)
-    signals = Signals.of(dataset) if "cluster_mean" in dataset and tally.ids else None
     environment = Environment(
         loader=PackageLoader("refold.report"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -96,11 +95,12 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
     return environment.get_template("page.html.jinja").render(
         facts=facts,
         tally=tally,
-        style=_safe((files("refold.report") / "templates" / "style.css").read_text(encoding="utf-8")),
+        style=safe((files("refold.report") / "templates" / "style.css").read_text(encoding="utf-8")),
         figures=_figures(dataset, tally),
-        cards=_cards(dataset, tally, facts, signals),
-        card_width=_card_width(len(tally.ids), signals),
-        signal_note=_signal_note(signals),
+        galleries=galleries(dataset, tally, facts),
+        memberships=membership_cards(dataset, tally, facts),
+        ramp=ramp_style(),
+        criteria=_criteria(dataset),
         latent_note=_latent_note(dataset, tally),
         slices=_slices(dataset),
         ink_on=ink_on,
@@ -116,61 +116,41 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
     )
 
 
-def _safe(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # our own style sheet and matplotlib's SVG, which escapes the texts in it
-
-
 def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     navigation = set(labels_of(dataset).dims)
-    found: dict[str, Any] = dict.fromkeys(("labels", "probability", "residual", "latent", "scree"))
+    found: dict[str, Any] = dict.fromkeys(
+        ("labels", "probability", "residual", "stability", "agreement", "latent", "scree")
+    )
     figure = label_map(dataset, theme="page", legend=False, width=_MAP, tally=tally)
-    found["labels"] = _safe(inline_svg(figure, "labels", "Map of the clusters"))
+    found["labels"] = safe(inline_svg(figure, "labels", "Map of the clusters"))
     if "probability" in dataset and set(dataset["probability"].dims) == navigation:
         figure = probability_map(dataset, theme="page", width=_HALF)
-        found["probability"] = _safe(inline_svg(figure, "probability", "Map of the labels' probability"))
+        found["probability"] = safe(inline_svg(figure, "probability", "Map of the labels' probability"))
     if "residual" in dataset and set(dataset["residual"].dims) == navigation:
         figure = residual_map(dataset, theme="page", width=_HALF)
-        found["residual"] = _safe(inline_svg(figure, "residual", "Map of the residual"))
+        found["residual"] = safe(inline_svg(figure, "residual", "Map of the residual"))
+    if has_stability(dataset):
+        figure = stability_map(dataset.drop_vars(_TABLES, errors="ignore"), theme="page", width=_HALF)
+        found["stability"] = safe(inline_svg(figure, "stability", "Map of the stability"))
+        beside = agreement(dataset, theme="page", tally=tally)
+        if beside is not None:
+            found["agreement"] = safe(inline_svg(beside, "agreement", "Agreement of repeats"))
     if latent_name(dataset):
         figure = latent_scatter(dataset, theme="page", width=_HALF, tally=tally)
-        found["latent"] = _safe(inline_svg(figure, "latent", "Pixels in the latent space"))
+        found["latent"] = safe(inline_svg(figure, "latent", "Pixels in the latent space"))
     if "explained_variance_ratio" in dataset:
         figure = scree(dataset, theme="page", width=_HALF)
-        found["scree"] = _safe(inline_svg(figure, "scree", "Explained variance of the components"))
+        found["scree"] = safe(inline_svg(figure, "scree", "Explained variance of the components"))
     return found
 
 
-def _cards(dataset: xr.Dataset, tally: Tally, facts: Facts, signals: Signals | None) -> list[dict[str, Any]]:
-    if signals is None:
-        return []
-    width = 3.4 if len(signals.axes) == 1 else 2.6 if len(tally.ids) <= _FEW else 1.95
-    cards = []
-    for number, row in zip(tally.ids, facts.clusters, strict=True):
-        figure = mean_signal(dataset, number, theme="page", width=width, tally=tally, signals=signals)
-        svg = inline_svg(figure, f"signal{number}", f"Mean signal of cluster {number}")
-        cards.append({"row": row, "figure": _safe(svg)})
-    return cards
-
-
-def _card_width(n: int, signals: Signals | None) -> str:
-    """Choose the least width of a card so that few places in the last row stay empty on a wide screen."""
-    spectra = signals is not None and len(signals.axes) == 1
-    choices = (3, 4) if spectra else (4, 5) if n <= _FEW else (6, 7)
-    columns = max(choices[0] if n < choices[0] else min(choices, key=lambda c: (-n % c, c)), 1)
-    return f"{(67 - 1.1 * (columns - 1)) / columns - 0.2:.2f}rem"
-
-
-def _signal_note(signals: Signals | None) -> str:
-    if signals is None:
-        return ""
-    drawn = f"{_DISPLAY[signals.display]}intensities"
-    if len(signals.axes) == 2:
-        return f"Mean signal of each cluster, {drawn}, each scaled to itself."
-    band = ", with a band of one standard deviation" if signals.std is not None else ""
-    said = f"Mean signal of each cluster{band}; the grey line is the mean of all."
-    return f"{said} {drawn.capitalize()}, each scaled to itself."
+def _criteria(dataset: xr.Dataset) -> list[Any]:
+    found = []
+    for name in criteria_of(dataset):
+        alone = dataset[[v for v in (name, f"{name}_error") if v in dataset]]
+        figure = metric_curves(alone, theme="page", width=3.6)
+        found.append(safe(inline_svg(figure, f"criterion{len(found)}", f"{name} against the number of clusters")))
+    return found
 
 
 def _latent_note(dataset: xr.Dataset, tally: Tally) -> str:
