@@ -25,7 +25,9 @@ def scores_of(phantom):
     return PCA(20, scaling="poisson", solver="scatter").fit(phantom.cube).transform(phantom.cube)
 
 
-@pytest.mark.parametrize(("make", "phases"), [(synthetic.four_d_stem, 3), (synthetic.eds, 5), (synthetic.four_d_stem, 8)])
+@pytest.mark.parametrize(
+    ("make", "phases"), [(synthetic.four_d_stem, 3), (synthetic.eds, 5), (synthetic.four_d_stem, 8)]
+)
 def test_all_name_the_true_number_of_phases(make, phases):
     size = (32, 32) if make is synthetic.four_d_stem else 512
     phantom = make((64, 64), size, phases=phases - 1, amorphous=1, seed=1)

@@ -76,7 +76,35 @@ class CpuBackend:
         points = np.require(rows, np.float64, ["C", "W"])  # its trees refuse read-only memory
         # One job: its others are processes, whose start costs more than what they do.
         model = hdbscan.HDBSCAN(**{"core_dist_n_jobs": 1, **parameters}).fit(points)
-        labels = np.asarray(model.labels_)
+        labels, probabilities = np.asarray(model.labels_), np.asarray(model.probabilities_)
+        most = int(parameters.get("max_cluster_size", 0))
+        if (
+            most
+            and parameters.get("cluster_selection_epsilon", 0.0)
+            and np.bincount(labels + 1)[1:].max(initial=0) > most
+        ):
+            apart = hdbscan.HDBSCAN(**{"core_dist_n_jobs": 1, **parameters, "cluster_selection_epsilon": 0.0}).fit(
+                points
+            )
+            labels, probabilities = _with_parts(labels, probabilities, apart.labels_, apart.probabilities_, most)
         tree = CondensedTree(model.condensed_tree_.to_numpy(), points.shape[0])
         membership = soft_membership(points, tree, labels, int(labels.max()) + 1)
-        return Density(labels, model.probabilities_, membership)
+        return Density(labels, probabilities, membership)
+
+
+def _with_parts(
+    labels: npt.NDArray[Any],
+    probabilities: npt.NDArray[Any],
+    part_labels: npt.NDArray[Any],
+    part_probabilities: npt.NDArray[Any],
+    most: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Clusters, and in place of those of more than so many points the parts that an epsilon has merged into them.
+
+    The library merges last and heeds no largest size when it does. Parts lie below their cluster in the tree, so what
+    is put together here is a choice of clusters like any other.
+    """
+    too_large = np.append(np.bincount(labels + 1)[1:] > most, False)[labels]  # noise is the last, and never
+    named = np.where(too_large & (part_labels >= 0), labels.max() + 1 + part_labels, np.where(too_large, -1, labels))
+    _, renamed = np.unique(np.append(named, -1), return_inverse=True)  # -1 is there, and comes first
+    return renamed[:-1].astype(np.int64) - 1, np.where(too_large, part_probabilities, probabilities)

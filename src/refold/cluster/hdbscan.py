@@ -29,7 +29,8 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         Clusters closer than this are not split; None, like 0, splits whatever is dense. In UMAP's latent space
         `refold.embed.LATENT_GAP` is a good choice, and what `refold.run` takes.
     max_cluster_size : int or None
-        Clusters larger than this are split.
+        Clusters of more rows than this are split, also those that ``cluster_selection_epsilon`` would have merged. Rows
+        are landmarks: where these are a tenth of the pixels, the limit in pixels is about ten times as high.
     allow_single_cluster : bool
         Whether everything may be one cluster.
     backend : Backend, optional
