@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -50,8 +50,7 @@ def chain(counts, keep, outside, log):
 
 
 @pytest.mark.parametrize("log", [True, False])
-@pytest.mark.parametrize("dtype", ["int16", "int64", "float32", "float64"])
-@pytest.mark.parametrize("keep", [0.4, 0.07, 1.0])
+@pytest.mark.parametrize(("dtype", "keep"), [("int16", 0.4), ("int64", 0.07), ("float32", 1.0), ("float64", 0.4)])
 def test_it_is_the_chain_written_by_hand(log, dtype, keep):
     counts = (counts_of() * (1.25 if dtype.startswith("f") else 1)).astype(dtype)
     cube = cube_of(counts)
@@ -66,6 +65,7 @@ def test_it_is_the_chain_written_by_hand(log, dtype, keep):
     np.testing.assert_array_equal(features.values.reshape(rows.shape), rows)
 
 
+@settings(max_examples=10)
 @given(cubes(signal=(2,), invalid=True, min_pixels=2, min_features=2), st.floats(0.05, 1.0), st.booleans())
 def test_the_share_with_the_largest_deviations_is_kept(cube: xr.DataArray, keep: float, log: bool):
     values = np.maximum(cube.values.astype("f8"), 0).reshape(n_pixels(cube), -1)
@@ -84,6 +84,7 @@ def test_the_share_with_the_largest_deviations_is_kept(cube: xr.DataArray, keep:
         assert deviation[mask].min() >= deviation[~mask & varies].max() - 1e-5 * deviation.max()
 
 
+@settings(max_examples=10)
 @given(cubes(signal=(1, 2), invalid=True, min_pixels=2, min_features=2, max_side=4), st.booleans())
 def test_folding_undoes_the_selection_lazily(cube: xr.DataArray, log: bool):
     model = DeviationSelection(0.5, log=log, beam=None)
