@@ -128,6 +128,16 @@ def test_patterns_have_twice_the_maximum_by_default_wherever_they_stand():
     np.testing.assert_allclose(balance.maximum / balance.maximum.sel(cube="eds"), [1, 1, 2])
 
 
+def test_a_picture_does_not_set_the_scale():
+    cubes = scan()
+    weights = Fusion(balance="maximum").fit(cubes).weights_
+    assert weights["eds"] == 1
+    assert Fusion(balance="maximum").fit({"eds": cubes["eds"], "bse": cubes["bse"]}).weights_ == {
+        "eds": 1,
+        "bse": pytest.approx(weights["bse"]),
+    }
+
+
 @pytest.mark.parametrize("scale", ["none", "standard", "robust", "minmax", "unit", PCA(1)])
 def test_equal_variance_is_reached_and_reported(scale):
     cubes = scan()

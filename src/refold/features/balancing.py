@@ -64,7 +64,7 @@ class Known:
 
 
 def weights_of(known: Known, cuts: Sequence[slice], balance: str | None, ratios: Vector) -> list[float]:
-    """Find what each cube is multiplied by; the last one with the ratio 1 stays as it is.
+    """Find what each cube is multiplied by. Of those with the ratio 1, the one of most features stays as it is.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def weights_of(known: Known, cuts: Sequence[slice], balance: str | None, ratios:
             "leave these cubes out, or give weights without a balance",
         )
     weights = ratios / sizes if balance == "maximum" else 1 / np.sqrt(sizes)
-    stays = np.flatnonzero(ratios == 1)[-1] if (ratios == 1).any() else -1
+    features = np.array([cut.stop - cut.start for cut in cuts])
+    stays = np.argmax(np.where((ratios == 1) | (ratios != 1).all(), features, 0))
     return [float(weight) for weight in weights / weights[stays]]
 
 

@@ -38,11 +38,12 @@ class Fusion(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
     weights : mapping of str to float, optional
         What a cube is multiplied by, after the balance; 1 if not named.
     balance : {None, "maximum", "variance"}
-        Bring all cubes to one size before: the largest value of each, or its total variance. The rule of thumb that is
-        in print is ``"maximum"`` with the ratio 2.
+        Bring all cubes to one size before: the largest value of each, or its total variance. The rule of thumb in print
+        is ``"maximum"``, diffraction twice as large as EDS. Of the cubes with the ratio 1, the one of most features
+        stays as it is.
     ratio : float or mapping of str to float
-        How large this is to be, by the name of the cube; 1 if not named. A number is meant for the cubes of patterns
-        (two signal dims, or channels with ``ky`` and ``kx``), or for the first cube where there are none.
+        How large the maximum is to be beside the others, by the name of the cube; 1 if not named. A number is meant for
+        the cubes of patterns: those with two signal dims, or with ``ky`` and ``kx`` along their channels.
     final : {"none", "standard", "robust", "minmax"}
         How the features are scaled once more in the end.
     sweeps : int
@@ -233,7 +234,7 @@ class Fusion(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
         if isinstance(self.ratio, Mapping):
             return np.array([float(self.ratio.get(name, 1.0)) for name in self.cubes_])
         patterns = [signal.is_pattern for signal in self._signals.values()]
-        return np.where(patterns if any(patterns) else np.arange(len(patterns)) == 0, float(self.ratio), 1.0)
+        return np.where(patterns, float(self.ratio), 1.0)
 
     # --- using --------------------------------------------------------------------------------------------------------
 
