@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from refold.cluster import MiniBatchKMeans as MiniBatchKMeans
     from refold.cluster import as_clusterer as as_clusterer
     from refold.cluster import estimate_clusters as estimate_clusters
+    from refold.cluster import validity as validity
     from refold.cube import as_cube as as_cube
     from refold.cube import fold as fold
     from refold.cube import unfold as unfold
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from refold.engine import Sample as Sample
     from refold.engine import Visitor as Visitor
     from refold.engine import ZarrWriter as ZarrWriter
+    from refold.engine import quantiles as quantiles
     from refold.engine import sweep as sweep
     from refold.errors import RefoldError as RefoldError
     from refold.features import CentreOfMass as CentreOfMass
     from refold.features import ChannelSelection as ChannelSelection
     from refold.features import DeviationSelection as DeviationSelection
+    from refold.features import Fusion as Fusion
+    from refold.features import Scaler as Scaler
+    from refold.features import align as align
     from refold.features import angular_variance as angular_variance
     from refold.features import centre_of_mass as centre_of_mass
     from refold.features import cepstrum as cepstrum
@@ -72,15 +77,19 @@ _ROOMS = {
         "MiniBatchKMeans",
         "as_clusterer",
         "estimate_clusters",
+        "validity",
     ),
     "refold.cube": ("as_cube", "fold", "unfold"),
     "refold.embed": ("UMAP", "Landmarks"),
-    "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "sweep"),
+    "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "quantiles", "sweep"),
     "refold.errors": ("RefoldError",),
     "refold.features": (
         "CentreOfMass",
         "ChannelSelection",
         "DeviationSelection",
+        "Fusion",
+        "Scaler",
+        "align",
         "angular_variance",
         "centre_of_mass",
         "cepstrum",
