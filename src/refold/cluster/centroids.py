@@ -43,6 +43,25 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     _centres: Doubles
     _signal: tuple[int, ...]
 
+    @property
+    def probabilities_(self) -> Any:
+        """1 for each pixel that has a cluster, 0 for the others; float32, like `labels_`."""
+        return (self._known_labels() >= 0).astype(np.float32)
+
+    @property
+    def membership_(self) -> Any:
+        """1 for the cluster of each pixel, else 0; float32, shape (pixel, cluster), lazily (*navigation, cluster)."""
+        labels, clusters = self._known_labels(), np.arange(self.n_clusters_)
+        if not isinstance(labels, xr.DataArray):
+            return (labels[:, None] == clusters).astype(np.float32)
+        one_hot = labels.chunk() == xr.DataArray(clusters, dims="cluster", coords={"cluster": clusters})
+        return conform("membership", one_hot.astype(np.float32))
+
+    def _known_labels(self) -> Any:
+        if getattr(self, "labels_", None) is None:
+            raise AttributeError("there are no labels: the model is not fitted, or was fitted without them")
+        return self.labels_
+
     def predict(self, X: Any) -> Any:
         """Cluster of each pixel: that of the nearest centre.
 
@@ -127,6 +146,14 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             )
         return found
 
+    def _largest_first(
+        self, centres: Doubles, labels: npt.NDArray[np.int32], weights: Doubles | None
+    ) -> tuple[Doubles, npt.NDArray[np.int32]]:
+        """Clusters renamed by the weight of their pixels; empty ones come last."""
+        labels, order = order_by_size(labels, weights)
+        rest = np.setdiff1d(np.arange(len(centres)), order)
+        return centres[np.concatenate([order, rest])], labels
+
     def _seed(self, random_state: Any) -> int:
         """A seed from what scikit-learn takes for one."""
         if isinstance(random_state, np.random.RandomState):
@@ -136,13 +163,9 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return int(np.random.default_rng(random_state).integers(2**62))
 
     def _remember(
-        self, cube: xr.DataArray, centres: Doubles, labels: npt.NDArray[np.int32] | None, *, table: bool, rename: bool
+        self, cube: xr.DataArray, centres: Doubles, labels: npt.NDArray[np.int32] | None, *, table: bool
     ) -> None:
-        """Keep what was found under scikit-learn's names; the largest cluster first, where names are free."""
-        if rename and labels is not None:
-            labels, order = order_by_size(labels)
-            rest = np.setdiff1d(np.arange(len(centres)), order)
-            centres = centres[np.concatenate([order, rest])]
+        """Keep what was found under scikit-learn's names."""
         self._centres = np.ascontiguousarray(centres)
         self.n_clusters_ = len(centres)
         if table:

@@ -52,6 +52,8 @@ class KMeans(Centroids):
         Whether its centres stood, before ``max_iter`` or an interrupt.
     reassigned_ : numpy.ndarray
         Shape (iteration,): pixels that changed their cluster in each.
+    probabilities_, membership_ : xarray.DataArray or numpy.ndarray
+        Float32: 1 for the cluster of each pixel, as other clusterers have them. Made when asked for.
     n_clusters_, n_features_in_ : int
         Clusters, features.
 
@@ -59,7 +61,7 @@ class KMeans(Centroids):
     -----
     Labels, and every sum, are those of double precision, whatever the dtype, the blocks and the threads; the steps are
     those of scikit-learn, its handling of empty clusters included. Control-C ends the fit with the last whole
-    iteration. There is no soft membership: a pixel belongs to one cluster. Method of [1]_, with the bounds of [2]_
+    iteration. Method of [1]_, with the bounds of [2]_
     where the cube can be kept in memory; ``docs/design/kmeans.md`` says how.
 
     References
@@ -136,8 +138,10 @@ class KMeans(Centroids):
         self.converged_ = best.done
         self.reassigned_ = np.array(best.moved)
         labels = lloyd.places.to_map(best.start.labels)
-        table = not isinstance(X, xr.DataArray)
-        self._remember(cube, best.start.centres, labels, table=table, rename=isinstance(starts, Starting))
+        centres = best.start.centres
+        if isinstance(starts, Starting):
+            centres, labels = self._largest_first(centres, labels, masses)
+        self._remember(cube, centres, labels, table=not isinstance(X, xr.DataArray))
         found = int((best.counts > 0).sum())
         if found < self.n_clusters:
             warnings.warn(

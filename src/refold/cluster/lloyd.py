@@ -140,6 +140,8 @@ class Lloyd:
         Squared movement of the centres, relative to the mean variance of the features, below which they stand.
     weights : ndarray of float64, optional
         What each pixel counts, on the scan's grid.
+    keep : bool
+        Whether to keep blocks in memory.
 
     Notes
     -----
@@ -154,18 +156,19 @@ class Lloyd:
     max_iter: int
     tol: float
     weights: Doubles | None = None
+    keep: bool = True
 
     def __post_init__(self) -> None:
         setup = current_settings()
         memory, pixels, features = setup.budget.memory, n_pixels(self.cube), n_features(self.cube)
-        share = 0 if setup.client is not None else memory // 2
+        share = memory // 2 if self.keep and setup.client is None else 0
         states: list[Any] = [
             Moments(n_features=features),
             _Room(8 * self.n_starts * self.n_clusters * (features + 2)),
         ]
         grid = plan_grid(self.cube, *states, memory=memory - share, workers=setup.workers, client=setup.client)
         self.kept = Kept(self.cube, grid, max(0, share - pixels * self.n_starts * _PIXEL_BYTES))
-        self.resident = setup.client is None and self.kept.whole
+        self.resident = share > 0 and self.kept.whole
         self.places = Places(grid)
         self.tolerance = 0.0
 
@@ -209,6 +212,11 @@ class Lloyd:
             count = max(len(run.moved) for run in runs)
             warnings.warn(f"k-means was interrupted after {count} whole iterations", RefoldWarning, stacklevel=4)
         return min(self._fitting(runs, interrupted), key=lambda run: run.inertia)
+
+    def label(self, centres: Doubles) -> Run:
+        """Labels and inertia of given centres, in one sweep."""
+        run = self._begin(centres)
+        return _fitted(run, self.look(Assign([run.start], self.places, self.weights), "k-means labels")[0])
 
     def _begin(self, centres: Doubles) -> Run:
         bounds = np.empty((self.places.n_pixels if self.resident else 0, 2), np.float32)
