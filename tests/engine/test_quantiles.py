@@ -60,6 +60,23 @@ def test_fewer_sweeps_keep_within_the_bound(data):
     assert (error <= (bound + 1e-14) * size + np.finfo("f4").tiny).all()
 
 
+@pytest.mark.parametrize("sweeps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "float32", "float64"])
+def test_the_bound_holds_over_all_magnitudes_and_is_reached(dtype, sweeps):
+    top = 2.0**120 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max // 2)
+    rng = np.random.default_rng(3)
+    values = np.exp(rng.uniform(0, np.log(top), (4001, 1))) * (
+        1 if dtype == "uint16" else rng.choice([-1, 1], (4001, 1))
+    )
+    values = np.sort(values.astype(dtype), axis=0)
+    found = quantiles(line(values, 1000), np.arange(4001) / 4000, sweeps=sweeps)
+    error = (np.abs(found - values.astype(float)) / np.abs(values.astype(float))).max()
+    bound = quantile_bound(dtype, sweeps)
+    assert bound / 3 <= error <= bound * (1 + 1e-9) + 1e-12
+    if np.dtype(dtype).kind == "f" and error > 1e-9:
+        assert error > bound * 0.9
+
+
 @pytest.mark.parametrize(
     ("dtype", "sweeps"),
     [("bool", 1), ("uint8", 1), ("int16", 2), (">u2", 2), ("int32", 3), (">u4", 3), ("float32", 3), ("float16", 3)],

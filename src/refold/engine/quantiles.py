@@ -251,14 +251,17 @@ def quantile_bound(dtype: npt.DTypeLike, sweeps: int) -> float:
     >>> [quantile_bound("float32", sweeps) for sweeps in (1, 2, 3)], quantile_bound("uint16", 2)
     ([0.125, 6.103515625e-05, 0.0], 0.0)
     """
-    counted = _counted(np.dtype(dtype), sweeps)
+    dtype = np.dtype(dtype)
+    counted = _counted(dtype, sweeps)
     size = 8 * counted.itemsize
-    known = sum(_widths(size, sweeps))
-    rounding = 0.0 if counted.itemsize >= np.dtype(dtype).itemsize else float(np.finfo(counted).eps) / 2
-    if known == size:
-        return rounding
-    fraction = np.finfo(counted).nmant - (size - known)  # bits of it that are known
-    return 2.0 ** -(fraction + 1) + rounding
+    unknown = size - sum(_widths(size, sweeps))
+    bound = 0.0
+    if counted.kind == "f" and dtype.kind in "iu" and 8 * dtype.itemsize > np.finfo(counted).nmant + 1:
+        bound += float(np.finfo(counted).eps) / 2  # of integers that it cannot hold
+    if unknown:
+        fraction = np.finfo(counted).nmant - unknown  # bits of it that are known; below 0, even the exponent is not
+        bound += 2.0 ** -(fraction + 1) if fraction >= 0 else (2.0**2**-fraction - 1) / 2
+    return bound
 
 
 def _counted(dtype: np.dtype[Any], sweeps: int) -> np.dtype[Any]:
