@@ -106,7 +106,7 @@ def test_stability_and_criteria_are_shown_where_the_run_has_them():
 
 def test_maps_of_memberships_stay_few():
     run = make_run((4, 300), 70, side=4, latent=0)
-    text = render_report(run[["labels", "membership"]])
+    text = render_report(run[["labels", "membership", "cluster_size"]])
     assert text.count('is likely"') == 64
     assert "the 64 largest clusters" in text
 

@@ -145,7 +145,7 @@ def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
 
 
 def _criteria(dataset: xr.Dataset) -> list[Any]:
-    found = []
+    found: list[Any] = []
     for name in criteria_of(dataset):
         alone = dataset[[v for v in (name, f"{name}_error") if v in dataset]]
         figure = metric_curves(alone, theme="page", width=3.6)

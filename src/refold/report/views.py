@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil, log2, prod
 
 import numpy as np
 import xarray as xr
@@ -130,17 +130,37 @@ def block_mean(
     dims = ("_row" if panel.rows is None else panel.rows, panel.columns)
     picture = picture.transpose(*dims, *([layer] if layer else []))
     down, across = (ceil(size / most) for size, most in zip(panel.shape, (high, wide), strict=True))
-    starts = np.arange(0, panel.shape[1], across)
-    total = np.zeros((ceil(panel.shape[0] / down), len(starts), *picture.shape[2:]))
+    layers = picture.shape[2:]
+    total = np.zeros((ceil(panel.shape[0] / down), ceil(panel.shape[1] / across), *layers))
     count = np.zeros_like(total)
-    for (rows,) in tiles(panel.shape[:1], max(TILE // max(prod(picture.shape[1:]), 1), 1)):
-        values = load(picture.isel({dims[0]: rows})).astype(np.float64)
+    for rows, columns in _windows(panel.shape, prod(layers)):
+        values = load(picture.isel({dims[0]: rows, dims[1]: columns})).astype(np.float64)
         finite = np.isfinite(values)
-        owner = np.arange(rows.start, rows.stop) // down
-        edges = np.flatnonzero(np.diff(owner, prepend=-1))
-        total[owner[edges]] += _add_blocks(np.where(finite, values, 0.0), edges, starts)
-        count[owner[edges]] += _add_blocks(finite.astype(np.float64), edges, starts)
+        (own_row, top), (own_column, left) = _blocks_of(rows, down), _blocks_of(columns, across)
+        where = np.ix_(own_row, own_column)
+        total[where] += _add_blocks(np.where(finite, values, 0.0), top, left)
+        count[where] += _add_blocks(finite.astype(np.float64), top, left)
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _windows(shape: tuple[int, int], layers: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of a picture of about `TILE` values: whole rows, or squares of a power of two where those are too few.
+
+    Chunks are mostly squares of such a side; a thin band would decode every chunk once for each band across it.
+    """
+    high, wide = max(TILE // max(shape[1] * layers, 1), 1), shape[1]
+    if layers > 1 and high < shape[0]:
+        high = wide = 1 << max(int(log2(max(TILE / layers, 1)) / 2), 0)
+    for row in range(0, shape[0], high):
+        for column in range(0, shape[1], wide):
+            yield slice(row, min(row + high, shape[0])), slice(column, min(column + wide, shape[1]))
+
+
+def _blocks_of(part: slice, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Blocks that a part of an axis touches, and where each begins in the part."""
+    owner = np.arange(part.start, part.stop) // step
+    begins = np.flatnonzero(np.diff(owner, prepend=-1))
+    return owner[begins], begins
 
 
 def _add_blocks(
