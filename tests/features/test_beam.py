@@ -31,7 +31,7 @@ def recorded(cy, cx, radius, rng, spots=3):
     """Counts of a beam, fainter reflections, and scattering about it."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     mean = 400 * disc(cy, cx, radius) + 40 * np.exp(-np.hypot(y - cy, x - cx) / 12) + 1
-    for angle in rng.uniform(0, 6.28, spots):
+    for angle in rng.uniform(0, 6.28) + np.arange(spots) * 2.1:
         mean += 120 * disc(cy + 2.6 * radius * np.sin(angle), cx + 2.6 * radius * np.cos(angle), radius)
     return rng.poisson(mean).astype(float)
 

@@ -14,9 +14,10 @@ from refold.errors import DataError, ParameterError
 from refold.features.plane import Floats, distances, plane_of
 
 Mask = npt.NDArray[np.bool_]
-_LEVELS = np.linspace(0.15, 0.85, 29)  # heights of the edge that are tried, of the brightest pixel
+_LEVELS = np.linspace(0.35, 0.85, 21)  # heights of the edge that are tried, of the brightest pixel
 _BACKGROUND = 25  # percentile that is taken for it: the beam may cover most of the detector
-_MERGED = 2.0  # times the steady area: at that height the beam has run into its neighbours
+_AS_STEADY = 0.01  # relative change of area from one height to the next; of heights as steady the uppermost is taken
+_MERGED = 1.4  # times the steady radius, and a pixel: at that height the beam has run into its neighbours
 _LEAST_SIDE = 5
 _FILLED = 0.75  # of the circle, that must be bright: a beam stop, a crescent or a streak is no disc
 _ROUND = 0.25  # how far the edge may stray, in radii, or
@@ -120,8 +121,8 @@ def find_beam(scan: xr.DataArray) -> Beam:
     >>> ky, kx = np.mgrid[-16:16, -16:16]
     >>> pattern = 100.0 * (np.hypot(ky - 3, kx + 5) < 4.5) + 1
     >>> cube = xr.DataArray(pattern, dims=("ky", "kx"), coords={"ky": ky[:, 0], "kx": kx[0]})
-    >>> [round(number, 1) for number in find_beam(cube)]
-    [3.0, -5.0, 4.5]
+    >>> [round(number) for number in find_beam(cube)]
+    [3, -5, 5]
     """
     pattern = _pattern_of(scan)
     y, x = (pattern[dim].values.astype(np.float64) for dim in pattern.dims)
@@ -186,12 +187,12 @@ def _steady(image: Floats) -> tuple[Mask, float]:
     areas = np.array([region.sum() for region in regions], np.float64)
     change = np.abs(np.gradient(np.log(areas)))
     smooth = np.convolve(np.pad(change, 2, mode="edge"), np.ones(5) / 5, mode="valid")
-    best = int(smooth.argmin())
+    best = int(np.flatnonzero(smooth <= smooth.min() + _AS_STEADY)[-1])
     # The height that is steadiest may be anywhere on the flank; the rim is at half of the plateau.
     half = float(np.median(image[regions[best]])) / 2
     parts, _ = label(image >= half)
     region = parts == parts.flat[peak]
-    merged = region.sum() > _MERGED * areas[best]
+    merged = np.sqrt(region.sum() / np.pi) > _MERGED * np.sqrt(areas[best] / np.pi) + 1
     return (regions[best], float(levels[best])) if merged else (region, half)
 
 
@@ -238,9 +239,9 @@ def _check_disc(beam: Beam, points: Floats, bright: Mask, y: Floats, x: Floats) 
     """Refuse what is no disc."""
     radius = np.hypot((y - beam.cy)[:, None], (x - beam.cx)[None, :])
     stray = float(np.median(np.abs(np.hypot(*(points - beam[:2]).T) - beam.radius)))
-    within = radius <= beam.radius
-    filled = float(bright[within].mean()) if within.any() else 0.0
     step = float(max(np.median(np.diff(y)), np.median(np.diff(x))))
+    within = radius <= max(beam.radius - step / 2, radius.min())  # the rim goes through pixels
+    filled = float(bright[within].mean())
     if filled < _FILLED or stray > max(_ROUND * beam.radius, _STRAY * step):
         raise _no_disc(f"a bright region that fills {filled:.0%} of its circle")
     if beam.radius > np.hypot(np.ptp(y), np.ptp(x)) / 2:

@@ -230,7 +230,8 @@ class _Centre:
         with np.errstate(invalid="ignore", over="ignore"):
             total, *moments = self.sums(rows).T
             centres = np.stack(moments, axis=1)
-            return np.divide(centres, total[:, None], out=np.full_like(centres, np.nan), where=total[:, None] > 0)
+            nothing, some = np.full_like(centres, np.nan), total[:, None] > 0
+            return np.asarray(np.divide(centres, total[:, None], out=nothing, where=some))
 
     def __call__(self, rows: npt.NDArray[Any]) -> Floats:
         return self.about_middle(rows) + self.middle

@@ -57,7 +57,7 @@ class DeviationSelection(Selection):
     >>> model = DeviationSelection(keep=0.25, log=False, beam=None).fit(cube)
     >>> features = model.transform(cube)
     >>> dict(features.sizes), features.ky.values.tolist()
-    ({'y': 5, 'x': 6, 'feature': 4}, [2, 3, 3, 3])
+    ({'y': 5, 'x': 6, 'feature': 4}, [3, 3, 3, 3])
     >>> model.fold(features.mean(("y", "x"))).dims
     ('ky', 'kx')
     """
@@ -80,7 +80,8 @@ class DeviationSelection(Selection):
             return strongest(deviation, outside & varies, n)
         if not 0 <= self.percentile <= 100:
             raise ParameterError(f"percentile={self.percentile!r}", "a number from 0 to 100", "try percentile=60")
-        return outside & varies & (deviation >= np.percentile(deviation[outside], self.percentile))
+        enough: Mask = deviation >= np.percentile(deviation[outside], self.percentile)
+        return outside & varies & enough
 
     def _outside(self, cube: xr.DataArray) -> Mask:
         """Find or take the beam, and mark what is not in it."""
@@ -98,5 +99,6 @@ class DeviationSelection(Selection):
         plane_of(cube)
         if not (isinstance(self.beam, str) and self.beam == "find"):
             return read_beam(self.beam)
-        found = find_beam(np.expm1(self.mean_) if self.log else self.mean_)
+        mean = self.mean_.copy(data=np.expm1(self.mean_.values)) if self.log else self.mean_
+        found = find_beam(mean)
         return found._replace(radius=max(_GROWN * found.radius, found.radius + spacing(cube)))

@@ -79,10 +79,10 @@ def cepstrum(cube: xr.DataArray, *, window: bool = True) -> xr.DataArray:
     --------
     >>> import numpy as np, refold
     >>> k = np.arange(32) / 8  # 1/nm: fringes of a period of 0.5 / nm are a distance of 2 nm
-    >>> fringes = np.exp(1 + np.cos(2 * np.pi * k * 2)) * np.ones((1, 1, 32, 1))
-    >>> cube = refold.as_cube(fringes, ("ky", "kx"), coords={"ky": (k, {"units": "1/nm"}), "kx": (k, {})})
-    >>> along = cepstrum(cube, window=False).isel(y=0, x=0, dx=0)
-    >>> abs(float(along.dy[along.argmax()])), along.dy.attrs["units"]
+    >>> fringes = np.exp(3 + np.cos(2 * np.pi * k * 2))[:, None] * np.ones((1, 1, 32, 32))
+    >>> coords = {"ky": (k, {"units": "1/nm"}), "kx": (k, {"units": "1/nm"})}
+    >>> along = cepstrum(refold.as_cube(fringes, ("ky", "kx"), coords=coords), window=False).isel(y=0, x=0, dx=0)
+    >>> abs(float(along.dy[along.argmax("dy")])), along.dy.attrs["units"]
     (2.0, 'nm')
     """
     return _transformed(cube, window, cepstrum=True)
@@ -115,7 +115,7 @@ def _frequencies(cube: xr.DataArray, dim: str) -> npt.NDArray[np.float64]:
         step = (float(values[-1]) - float(values[0])) / (n - 1) if n > 1 else 1.0
         ideal = float(values[0]) + step * np.arange(n)
         if step and np.abs(values - ideal).max() <= _EVEN * abs(step):
-            frequencies: npt.NDArray[np.float64] = np.fft.fftfreq(n, 1.0) / step
+            frequencies = np.asarray(np.fft.fftfreq(n, 1.0) / step, np.float64)
             if n % 2 == 0 and dim == signal_dims(cube)[-1]:
                 frequencies[n // 2] *= -1  # the highest one is its own mirror image
             return frequencies

@@ -50,15 +50,11 @@ def line_energies(name: str) -> dict[str, float]:
         ) from error
     parts = re.fullmatch(r"([A-Z][a-z]?)(?:[_ ]([KLM]\w*))?", name)
     try:
-        lines = xraydb.xray_lines(parts.group(1) if parts else name)
-    except ValueError as error:
-        lines, parts, cause = {}, None, error
-    else:
-        cause = None
-    if parts is None:
-        raise ParameterError(
-            f"{name!r}", "an element, or one with its lines, as in 'Cu' or 'Cu_Ka'", "correct it"
-        ) from cause
+        lines = xraydb.xray_lines(parts.group(1)) if parts else None
+    except ValueError:  # no such element
+        lines = None
+    if parts is None or lines is None:
+        raise ParameterError(f"{name!r}", "an element, or one with its lines, as in 'Cu' or 'Cu_Ka'", "correct it")
     family = parts.group(2) or ""
     energies = {
         key: float(line.energy)

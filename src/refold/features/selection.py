@@ -171,9 +171,10 @@ class Selection(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         place[mask] = np.arange(self.n_features_)
         dims = self.mask_.dims
         bare = values.drop_vars([name for name, coord in values.coords.items() if "feature" in coord.dims])
-        spread = bare.isel(feature=xr.DataArray(place, dims=dims)).where(xr.DataArray(mask, dims=dims))
+        spread: xr.DataArray = bare.isel(feature=xr.DataArray(place, dims=dims)).where(xr.DataArray(mask, dims=dims))
         order = [other for dim in values.dims for other in (dims if dim == "feature" else (dim,))]
-        return spread.assign_coords({str(dim): self.mask_[dim] for dim in dims}).transpose(*order)
+        spread = spread.assign_coords({str(dim): self.mask_[dim] for dim in dims})
+        return spread.transpose(*order)
 
     @abstractmethod
     def _choose(self, cube: xr.DataArray, varies: Mask) -> Mask:
