@@ -7,8 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from refold.cube import to_full_grid
-from refold.cube.variables import VARIABLES
+from refold.cube import declared, to_full_grid
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
@@ -53,7 +52,7 @@ def open_run(path: str | Path) -> xr.Dataset:
     whole = xr.Dataset()
     for group in dict.fromkeys(group for _, group in finished):
         part = store.read(group)
-        part = part[[name for name in part.data_vars if name in VARIABLES]]  # of a model only what it found
+        part = part[[name for name in part.data_vars if declared(str(name))]]  # of a model only what it found
         if not whole.coords:
             whole = part
             continue
@@ -63,7 +62,7 @@ def open_run(path: str | Path) -> xr.Dataset:
         "recipe": note.get("recipe", ""),
         **{name: json.dumps(note.get(name, {})) for name in ("source", "stages", "plan", "versions", "measured")},
     }
-    whole.encoding["source"] = str(store.path)  # for whoever needs more than the dataset: selections do not keep it
+    whole.encoding["source"] = str(store.path)  # for whoever needs more of the run than a dataset can hold
     return whole
 
 

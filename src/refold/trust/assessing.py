@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from refold.backprojection import Refolder
-from refold.cube import n_pixels, navigation_dims
+from refold.cube import n_pixels, navigation_dims, signal_dims
 from refold.engine import Once, ZarrWriter, current_settings, plan_grid, settings, sweep
 from refold.engine.resident import peak_memory
 from refold.errors import ParameterError
@@ -188,7 +188,7 @@ def _ask(run: FinishedRun, cube: xr.DataArray, views: Sequence[View], repeats: S
     counted = PairTables([run.n_clusters, *(1 + int(voter.names.max(initial=-1)) for voter in voters)], poll)
     agreeing = Agreeing(poll, len(voters))
     grid = plan_grid(cube, counted, agreeing)
-    like = run.scores.isel(component=0, drop=True)
+    like = run.scores.isel(dict.fromkeys(signal_dims(run.scores), 0), drop=True)
     templates = {
         "stability": like.astype(np.float32),
         "consensus": like.astype(np.int32),

@@ -58,7 +58,8 @@ def agree(votes: npt.ArrayLike, weights: npt.ArrayLike, named_as: npt.ArrayLike 
     (2003), whose rows that were not drawn are our noise). Average linkage joins what is together in more than half of
     the clusterings on average, so there is no number of clusters to choose. A row that is noise in at least half of
     them is noise. Rows on which all clusterings agree to the last one are treated as one, of their common weight, which
-    changes nothing in the result and keeps the matrix small.
+    changes nothing in the result and keeps the matrix small. A group lighter than every cluster of every clustering is
+    noise as well.
 
     Examples
     --------
@@ -80,6 +81,8 @@ def agree(votes: npt.ArrayLike, weights: npt.ArrayLike, named_as: npt.ArrayLike 
         affinity = _affinity(profiles[sure], profiles[linked], label[linked], mass[linked])
         label[sure[_MOST_PROFILES:]] = affinity[_MOST_PROFILES:].argmax(axis=1)
         strength[sure] = affinity[np.arange(sure.size), label[sure]] * clustered[sure]
+        label = _without_crumbs(label, mass, profiles)
+        strength[label < 0] = 0
     names = _names(label[of_row], weights, named_as)
     return Consensus(names[label[of_row]], strength[of_row].astype(np.float32))
 
@@ -188,6 +191,23 @@ def _affinity(
     groups /= groups.sum(axis=0)
     parts = [co_association(profiles[at : at + _BATCH], members) @ groups for at in range(0, len(profiles), _BATCH)]
     return np.concatenate(parts)
+
+
+def _without_crumbs(
+    label: npt.NDArray[np.int64], mass: npt.NDArray[np.float64], profiles: npt.NDArray[Any]
+) -> npt.NDArray[np.int64]:
+    """What is left between the groups makes none of its own: a group lighter than any cluster voted for is noise."""
+    least = min(_lightest(votes, mass) for votes in profiles.T)
+    heavy = np.bincount(label[label >= 0], mass[label >= 0]) >= least
+    kept = np.where(label >= 0, heavy[label], False)
+    renumbered = np.cumsum(heavy) - 1
+    return np.where(kept, renumbered[label], -1)
+
+
+def _lightest(labels: npt.NDArray[Any], mass: npt.NDArray[np.float64]) -> float:
+    """Weight of the lightest cluster of a clustering."""
+    sizes = np.bincount(labels[labels >= 0], mass[labels >= 0])
+    return float(sizes[sizes > 0].min()) if sizes.size else np.inf
 
 
 def _names(labels: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], named_as: npt.ArrayLike | None) -> Labels:

@@ -17,10 +17,10 @@ from refold.reduce import PCA
 from refold.store import RunStore, StageRecord
 
 # Groups of a run's store, as the stages leave them.
-_FEATURES, _REDUCE, _EMBED, _CLUSTER, _BINNED = (
-    f"stages/{name}" for name in ("features", "reduce", "embed", "cluster", "binned")
+_FEATURES, _FUSED, _REDUCE, _EMBED, _CLUSTER, _BINNED = (
+    f"stages/{name}" for name in ("features", "fuse", "reduce", "embed", "cluster", "binned")
 )
-_NEEDED = ("reduce", "embed", "cluster", "labels")
+_NEEDED = ("embed", "cluster", "labels")
 
 
 class Marks:
@@ -74,8 +74,8 @@ class FinishedRun:
 
     @cached_property
     def scores(self) -> xr.DataArray:
-        """Every pixel in the reduced space, lazily."""
-        return self.store.read(_REDUCE)["scores"]
+        """Every pixel in the space that landmarks were drawn in, lazily: its scores, or features that none reduced."""
+        return self.store.read(_REDUCE)["scores"] if "reduce" in self.records else self.store.read(_FUSED)["features"]
 
     @cached_property
     def labels(self) -> zarr.Array[Any]:
@@ -112,11 +112,12 @@ class FinishedRun:
             If the run keeps no features and no scan is given, or the recipe made something else of the counts.
         """
         prepare = self.recipe.prepare
-        if prepare.log1p or prepare.normalise or (prepare.rebin and prepare.rebin_how == "mean"):
+        changed = prepare.log1p or prepare.normalise or (prepare.rebin and prepare.rebin_how == "mean")
+        if changed or "fuse" in self.records or "reduce" not in self.records:
             raise DataError(
-                "features that are no counts: the recipe takes logarithms, means or shares of them",
-                "counts, which alone can be thinned",
-                "leave dose out, or make the run without log1p, normalise and rebin_how='mean'",
+                "scores of what are no counts: the recipe takes logarithms, means or shares of them, or makes features",
+                "components of counts, which alone can be thinned",
+                "leave dose out, or make a run whose recipe only crops, masks and rebins",
             )
         if "features" in self.records:
             return self.store.read(_FEATURES)["features"]
@@ -135,12 +136,12 @@ def path_of(run: Any) -> Path:
     Parameters
     ----------
     run : path-like or xarray.Dataset
-        The place itself, or what `refold.open_run` or `refold.run` gave.
+        The place itself, or what `refold.open_run` or `refold.run` gave; of a selection, the whole run's.
 
     Raises
     ------
     ParameterError
-        If a dataset is no longer the run as it was opened.
+        If a dataset does not say which store it is of.
     """
     if not isinstance(run, xr.Dataset):
         return Path(run)
@@ -148,6 +149,6 @@ def path_of(run: Any) -> Path:
         raise ParameterError(
             "a dataset that does not say which store it is of",
             "a run as refold.open_run gives it, or its path",
-            "pass the path; what is selected or computed from a run is another dataset",
+            "pass the path: what is computed from a run is another dataset",
         )
     return Path(run.encoding["source"])

@@ -28,7 +28,7 @@ def _uniform(stream, draw):  # type: ignore[no-untyped-def]  # compiled
 
 @numba.njit(nogil=True, cache=True)
 def _few(n, odds, nothing, u):  # type: ignore[no-untyped-def]  # compiled
-    """How many of n are kept, by inversion of the binomial distribution."""
+    """How many of n are drawn, by inversion of the binomial distribution."""
     x, chance = 0, nothing
     while u > chance and x < n:
         u -= chance
@@ -38,8 +38,8 @@ def _few(n, odds, nothing, u):  # type: ignore[no-untyped-def]  # compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _kept(n, p, nothing, stream):  # type: ignore[no-untyped-def]  # compiled
-    """How many of n counts are kept, each with probability p."""
+def _drawn(n, p, nothing, stream):  # type: ignore[no-untyped-def]  # compiled
+    """How many of n counts are drawn, each with probability p."""
     if n > _MANY:
         radius = math.sqrt(-2 * math.log(_uniform(stream, 0)))
         normal = radius * math.cos(2 * math.pi * _uniform(stream, 1))
@@ -56,7 +56,8 @@ def _kept(n, p, nothing, stream):  # type: ignore[no-untyped-def]  # compiled
 @numba.njit(nogil=True, cache=True)
 def thin_counts(counts, pixels, p, seed, kept):  # type: ignore[no-untyped-def]  # compiled
     """Thin rows of counts; return how many values are none."""
-    nothing = (1 - p) ** np.arange(_AT_ONCE + 1)
+    rarer = min(p, 1 - p)  # what is kept, or what is taken away: fewer steps
+    nothing = (1 - rarer) ** np.arange(_AT_ONCE + 1)
     wrong = 0
     for i in range(counts.shape[0]):
         of_pixel = _mixed(seed * _GOLDEN + np.uint64(pixels[i] + 1))
@@ -69,5 +70,7 @@ def thin_counts(counts, pixels, p, seed, kept):  # type: ignore[no-untyped-def] 
             elif value < 0 or value != math.floor(value):
                 wrong += 1
             else:
-                kept[i, j] = _kept(np.int64(value), p, nothing, _mixed(of_pixel + np.uint64(j + 1) * _GOLDEN))
+                n = np.int64(value)
+                drawn = _drawn(n, rarer, nothing, _mixed(of_pixel + np.uint64(j + 1) * _GOLDEN))
+                kept[i, j] = drawn if rarer == p else n - drawn
     return wrong

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-import refold.cluster
+from refold.cluster import Clusterer, assign_all, clusterer_of
 from refold.cube import n_features
 from refold.embed import LATENT_GAP, UMAP, Landmarks, draw_together
 from refold.embed.drawing import Drawn, Picked
@@ -20,12 +20,6 @@ from refold.recipe import Recipe
 from refold.trust.finished import FinishedRun, Marks
 
 SHARE = 0.8  # of the pixels, where the run took all of them as landmarks and another draw would be the same
-_CLASSES = {
-    "hdbscan": "HDBSCAN",
-    "kmeans": "KMeans",
-    "gaussian_mixture": "GaussianMixture",
-    "agglomerative": "Agglomerative",
-}
 
 Labels = npt.NDArray[np.int32]
 Steps = Generator[tuple[Any, ...], tuple[Any, ...], None]
@@ -208,10 +202,9 @@ def cluster(recipe: Recipe, marks: Marks, seed: int | None) -> Labels:
         options["random_state"] = seed
     if options.get("cluster_selection_epsilon", 0) is None:
         options["cluster_selection_epsilon"] = LATENT_GAP if embedded else 0.0
-    model = getattr(refold.cluster, _CLASSES[recipe.cluster.method])(**options).fit(rows, weights=marks.weights_)
-    if recipe.cluster.soft_labels and model.n_clusters_:
-        return np.asarray(model.membership_.argmax(axis=1), np.int32)
-    return np.asarray(model.labels_, np.int32)
+    model: Clusterer = clusterer_of(recipe.cluster.method, **options).fit(rows, weights=marks.weights_)
+    found = assign_all(model, marks.weights_) if recipe.cluster.soft_labels else model
+    return np.asarray(found.labels_, np.int32)
 
 
 def uses_a_seed(recipe: Recipe) -> bool:
