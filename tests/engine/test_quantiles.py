@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -153,6 +155,14 @@ def test_reads_once_a_sweep(tmp_path):
     with count_reads() as reads:
         quantiles(cube, QUARTILES)
     assert set(reads.of_chunks.values()) == {3}
+
+
+def test_states_are_the_same_however_many_work_and_travel():
+    cube = line(np.random.default_rng(0).normal(size=(60, 4)).astype("f4"))
+    search = RankSearch(cube, QUARTILES)
+    one, many = (sweep(cube, pickle.loads(pickle.dumps(search.visitor)), workers=workers)[0] for workers in (1, 5))
+    np.testing.assert_array_equal(one, many)
+    assert one.sum() == 60 * 4
 
 
 def test_the_state_is_as_large_as_said_and_the_plan_knows_it():

@@ -106,6 +106,15 @@ def test_one_row():
 
 
 @pytest.mark.parametrize("method", ["nearest", "linear"])
+def test_a_place_that_rounding_moved_is_the_same_place(method):
+    cube = scan()[:, :1]
+    microns = {"units": "µm", "role": "navigation"}
+    moved = cube.assign_coords({dim: (dim, cube[dim].values / 1000, microns) for dim in "yx"})
+    np.testing.assert_array_equal(align(cube, moved, method), cube)
+    Fusion().join({"a": cube, "b": moved})
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear"])
 def test_integers_stay_so_only_if_nothing_is_missing_and_nothing_between(method):
     cube = scan(dtype="uint16")
     inside, outside = grid(y=np.array([3.0]), x=np.array([4.0])), grid(y=np.array([3.0, 90]), x=np.array([4.0]))

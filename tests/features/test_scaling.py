@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,8 +14,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
 
 from refold.cube import as_cube, n_pixels, signal_dims
-from refold.engine import Moments, sweep
+from refold.engine import Block, Moments, Where, sweep
 from refold.errors import DataError, ParameterError
+from refold.features.fitting import Batches
 from refold.features.scaling import Scaler
 from tests.guards import no_compute
 from tests.strategies import cubes
@@ -122,6 +125,19 @@ def test_a_transformer_with_partial_fit_sees_every_pixel_once():
     assert np.isnan(scaled[0, 0]).all()
 
 
+def test_a_model_may_be_fitted_elsewhere():
+    batches = Batches(StandardScaler(), 6, rows=5)
+    there = pickle.loads(pickle.dumps(batches))
+    state, rows = there.start(), np.random.default_rng(0).normal(size=(23, 6))
+    for start, stop in ((0, 3), (3, 4), (4, 20), (20, 23)):
+        there.visit(state, Block(rows[start:stop], 1), Where((slice(start, stop),), (23,)))
+        assert len(state.waiting) < 10
+    model, seen = batches.finish(pickle.loads(pickle.dumps(state)))
+    assert seen == 23
+    np.testing.assert_allclose(model.transform(rows), StandardScaler().fit_transform(rows))
+    assert not hasattr(batches.model, "mean_")
+
+
 def test_batches_are_long_enough_for_those_that_need_it():
     rng = np.random.default_rng(0)
     cube = as_cube(rng.normal(size=(100, 110, 8)) * np.arange(1, 9), signal="energy").chunk(y=1, x=1000)
@@ -138,6 +154,12 @@ def test_a_transformer_without_partial_fit_is_fitted_on_a_sample():
     scaler = Scaler(PCA(2), sample=40, random_state=1).fit(cube)
     assert scaler.transformer_.n_samples_ == 40
     assert scaler.transform(cube).shape == (9, 8, 2)
+
+
+def test_fitted_anew_as_another_kind():
+    cube, scaler = spectra(), Scaler(PCA(2))
+    scaler.fit(cube).set_params(kind="minmax").fit(cube)
+    xr.testing.assert_identical(scaler.transform(cube).compute(), Scaler("minmax").fit(cube).transform(cube).compute())
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from sklearn.base import clone
 
 from refold.cube import n_features
 from refold.engine import Block, Moments, MomentsResult, RankSearch, Where, sweep
@@ -19,49 +20,67 @@ Array = npt.NDArray[Any]
 _ROWS = 4096
 
 
+@dataclass
+class _Fitting:
+    """A model on its way, and the rows that wait for it."""
+
+    model: Any
+    waiting: Array | None = None
+    seen: int = 0
+
+
 class Batches:
-    """Visitor: hand the valid rows to a model's ``partial_fit``, so many at a time; the last batch is the longer one.
+    """Visitor: hand the valid rows to the ``partial_fit`` of a copy of a model, so many at a time.
 
     Parameters
     ----------
     model : object
-        Has ``partial_fit``. It lives here, so the sweep must be one partition, in this process: see `one_by_one`.
+        Of scikit-learn's kind.
+    n_features : int
+        Features of the cube.
     rows : int
-        Rows of a batch, which must not depend on where blocks end.
+        Rows of a batch, wherever blocks end; the last batch is the longer one, so that none is too short.
     """
 
-    def __init__(self, model: Any, rows: int = _ROWS) -> None:
+    def __init__(self, model: Any, n_features: int, rows: int = _ROWS) -> None:
         self.model = model
+        self.n_features = n_features
         self.rows = rows
 
-    @staticmethod
-    def one_by_one(grid: Grid) -> Grid:
-        """The same blocks, one after the other."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that wait, or are just let go."""
+        return 3 * self.rows * self.n_features * 8
+
+    def one_by_one(self, grid: Grid) -> Grid:
+        """Let the sweep be one partition: two halves of a model of somebody else's cannot be merged."""
         return replace(grid, n_partitions=1)
 
-    def start(self) -> list[Array]:
-        """No rows wait, and none was seen."""
-        return [np.empty(0), np.zeros((), np.int64)]
+    def start(self) -> _Fitting:
+        """Nothing seen yet."""
+        return _Fitting(clone(self.model))
 
-    def visit(self, state: list[Array], block: Block, where: Where) -> None:
+    def visit(self, state: _Fitting, block: Block, where: Where) -> None:
         """Add the rows of a block to those that wait, and let all whole batches go but one."""
-        rows = block.rows[block.valid]
-        waiting = np.concatenate([state[0], rows]) if state[0].size else rows
-        state[1] += len(rows)
-        while len(waiting) >= 2 * self.rows:
-            self.model.partial_fit(waiting[: self.rows])
-            waiting = waiting[self.rows :]
-        state[0] = waiting.copy()  # the block's memory is wanted for the next one
+        rows = block.valid_rows
+        state.seen += len(rows)
+        for start in range(0, len(rows), self.rows):
+            part = rows[start : start + self.rows]
+            waiting = part if state.waiting is None else np.concatenate([state.waiting, part])
+            if len(waiting) >= 2 * self.rows:
+                state.model.partial_fit(waiting[: self.rows])
+                waiting = waiting[self.rows :]
+            state.waiting = waiting.copy()  # the block's memory is wanted for the next one
 
-    def merge(self, one: list[Array], other: list[Array]) -> list[Array]:
-        """Refuse: a model cannot be joined with another."""
+    def merge(self, one: _Fitting, other: _Fitting) -> _Fitting:
+        """Refuse."""
         raise AssertionError("batches of more than one partition")  # `one_by_one` has seen to it
 
-    def finish(self, state: list[Array]) -> int:
-        """Fit the last batch; tell how many rows there were."""
-        if len(state[0]):
-            self.model.partial_fit(state[0])
-        return int(state[1])
+    def finish(self, state: _Fitting) -> tuple[Any, int]:
+        """Fit the last batch; hand out the model, and how many rows it saw."""
+        if state.waiting is not None and len(state.waiting):
+            state.model.partial_fit(state.waiting)
+        return state.model, state.seen
 
 
 class After:

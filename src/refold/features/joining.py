@@ -237,11 +237,12 @@ class Signal:
         return len(self.sizes) > 1 or {"ky", "kx"} <= set(self.coords)
 
     def flat(self) -> dict[str, xr.DataArray]:
-        """Numbers along the signal dims, one for each feature; mere counts of features say nothing."""
+        """Numbers along the signal dims, one for each feature; a count of features says nothing."""
         grid = [xr.DataArray(np.zeros(size), dims=dim) for dim, size in self.sizes.items()]
         flat = {}
         for name, coord in self.coords.items():
-            if coord.dtype.kind in "iuf" and name not in ("feature", IMAGE_DIM):
+            counts = name == "feature" or self.sizes == {IMAGE_DIM: 1}
+            if coord.dtype.kind in "iuf" and not counts:
                 spread = xr.broadcast(coord.reset_coords(drop=True), *grid)[0].transpose(*self.sizes)
                 flat[name] = xr.DataArray(spread.values.ravel(), attrs=coord.attrs)
         return flat

@@ -17,6 +17,7 @@ from refold.source.units import METRES, normalise_units
 Positions = npt.NDArray[np.float64]
 _SAME = 0.1  # of a step: nearer than that is the same place
 _ROUNDING = 1e-6  # of a step
+_FIGURES = 1e-12  # of a position, that doubles do not tell apart
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def nearest(source: Positions, target: Positions) -> Between:
     rising = source[order]
     halfway = rising[:-1] + (rising[1:] - rising[:-1]) / 2
     found = order[np.searchsorted(halfway, target, side="left")].astype(np.int64)
-    half = (step_of(source) or step_of(target)) / 2 * (1 + _ROUNDING)
+    half = (step_of(source) or step_of(target)) / 2 * (1 + _ROUNDING) + _FIGURES * float(np.abs(rising).max())
     inside = (target >= rising[0] - half) & (target <= rising[-1] + half)
     return Between(found, found, np.zeros(len(target)), inside)
 
@@ -92,7 +93,7 @@ def linear(source: Positions, target: Positions) -> Between:
     """Find the two neighbours of each position; nothing is beyond the first and the last."""
     order = np.argsort(source, kind="stable")
     rising = source[order]
-    slack = _ROUNDING * (step_of(source) or step_of(target))
+    slack = _ROUNDING * (step_of(source) or step_of(target)) + _FIGURES * float(np.abs(rising).max())
     inside = (target >= rising[0] - slack) & (target <= rising[-1] + slack)
     at = np.clip(np.searchsorted(rising, target, side="right") - 1, 0, max(len(rising) - 2, 0))
     then = np.minimum(at + 1, len(rising) - 1)
@@ -124,7 +125,7 @@ def check_same_places(cubes: Mapping[str, xr.DataArray]) -> None:
             if _is_counted(one) or _is_counted(other):
                 continue
             here, there = positions(one, one.attrs.get("units")), positions(other, one.attrs.get("units"))
-            if np.abs(here - there).max() > _SAME * step_of(here):
+            if np.abs(here - there).max() > _SAME * step_of(here) + _FIGURES * np.abs(here).max():
                 raise CubeError(
                     f"{dim!r} from {here[0]:g} to {here[-1]:g} in {first!r} and from {there[0]:g} to {there[-1]:g} "
                     f"in {name!r}",

@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import check_cube, n_features, signal_dims
 from refold.engine import Moments, Sample, plan_grid, sweep
@@ -172,11 +173,10 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
             self._keep(affine("robust", moments, quartiles))
             return self
         if kind == "batches":
-            from sklearn.base import clone
-
-            self.transformer_ = clone(self.kind)
-            batches = Batches(self.transformer_)
-            (seen,) = sweep(logged, batches, grid=batches.one_by_one(plan_grid(logged, batches)), **options)
+            batches = Batches(self.kind, n_features(cube))
+            limits = {name: options[name] for name in ("memory", "workers", "client") if name in options}
+            grid = batches.one_by_one(plan_grid(logged, batches, **limits))
+            ((self.transformer_, seen),) = sweep(logged, batches, **{"label": "scaling", **options, "grid": grid})
             self.n_features_in_ = n_features(cube)
             _refuse_none(seen)
             return self
@@ -202,8 +202,6 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
         ParameterError
             If the cube has other features.
         """
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self, "n_features_in_")
         cube = check_cube(cube)
         if n_features(cube) != self.n_features_in_:
@@ -215,10 +213,8 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
     @property
     def n_features_out_(self) -> int | None:
         """Features of what a transformer gives, if they are not those of the cube."""
-        if not hasattr(self, "transformer_"):
+        if self.how() not in ("batches", "sample"):
             return None
-        from sklearn.base import OneToOneFeatureMixin
-
         if isinstance(self.transformer_, OneToOneFeatureMixin):
             return None
         return int(np.shape(self.transformer_.transform(np.zeros((1, self.n_features_in_), np.float32)))[1])
@@ -226,8 +222,9 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
     @property
     def scaling_(self) -> Scaling:
         """What is done to a pixel."""
-        model = self.transformer_ if hasattr(self, "transformer_") else Affine(self.center_, self.scale_)
-        return Scaling(self.how(), self.log1p, model)
+        how = self.how()
+        model = self.transformer_ if how in ("batches", "sample") else Affine(self.center_, self.scale_)
+        return Scaling(how, self.log1p, model)
 
     def how(self) -> str:
         """Tell how a cube is scaled: a kind, or for a transformer how it is fitted, in ``batches`` or on a ``sample``.
@@ -252,8 +249,6 @@ class Scaler(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-le
         self.center_, self.scale_ = found.center, found.scale
 
     def _settle_transformer(self, rows: Array) -> None:
-        from sklearn.base import clone
-
         _refuse_none(len(rows))
         self.transformer_ = clone(self.kind).fit(rows)
 
