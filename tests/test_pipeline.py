@@ -262,7 +262,8 @@ ALIKE: dict[str, Any] = {"memory": "1MB", "landmarks": 200, "rebin": {"ky": 2}}
 @pytest.fixture
 def same_partitions(monkeypatch):
     """Cut every scan as for two workers, however many there are: five partitions."""
-    monkeypatch.setattr("refold.stages.plan_grid", partial(plan_grid, memory="1MB", workers=2))
+    for module in ("refold.stages", "refold.outline"):
+        monkeypatch.setattr(f"{module}.plan_grid", partial(plan_grid, memory="1MB", workers=2))
 
 
 @pytest.mark.usefixtures("same_partitions")

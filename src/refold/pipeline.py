@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,18 +13,16 @@ from typing import Any
 import xarray as xr
 
 from refold.backends.compiling import compile_seconds
-from refold.cube import check_scan
 from refold.engine import current_settings, settings
 from refold.engine.display import progress_for_terminal
 from refold.engine.progress import Progress
 from refold.engine.resident import peak_memory, release_memory, reset_peak
-from refold.errors import ParameterError
 from refold.outcome import Outcome
+from refold.parts import cubes_given
 from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
 from refold.report import write_report
-from refold.source import open as open_scan
-from refold.stages import BINNED, CLUSTER, EMBED, FEATURES, LABELS, REDUCE, STATISTICS, Work
+from refold.stages import BINNED, CLUSTER, EMBED, FEATURES, FUSED, LABELS, REDUCE, STATISTICS, Work
 from refold.store import RunStore, StageRecord, enter, free_disk, open_run, stage_fingerprint, versions
 
 
@@ -52,6 +50,7 @@ class Stage:
 
 STAGES = (
     Stage("features", (FEATURES,)),
+    Stage("fuse", (FUSED,)),
     Stage("reduce", (REDUCE,)),
     Stage("embed", (EMBED,), packages=("refold", "umap-learn", "numba")),
     Stage("cluster", (CLUSTER,), packages=("refold", "hdbscan")),
@@ -182,7 +181,7 @@ def execute(
     began = time.perf_counter()
     reset_peak()
     work = Work(*_given(scan, recipe, options))
-    place = Path(store) if store is not None else Path.cwd() / f"{_stem(work.raw)}.run.zarr"
+    place = Path(store) if store is not None else Path.cwd() / f"{_stem(work)}.run.zarr"
     there = enter(place, work.identity)
     progress = progress if progress is not None else progress_for_terminal()
     with _resources(work.recipe, there, memory=memory, workers=workers, client=client, progress=progress):
@@ -229,8 +228,7 @@ def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
     """Do what is not there yet; return the records of all stages, and the names of those that were there."""
     expected, store = _fingerprints(work), work.store
     kept = store.keep_only(expected)
-    needed = work.materialise and not {"reduce", "statistics"} <= set(kept)
-    stages = [stage for stage in STAGES if stage.name != "features" or needed or stage.name in kept]
+    stages = [stage for stage in STAGES if _takes_part(work, stage.name, kept)]
     for stage in stages:
         if stage.name not in kept:
             store.clear()
@@ -238,6 +236,14 @@ def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
             store.finish(stage.name, record, stage.groups, stage.answer)
     records = store.records
     return {stage.name: records[stage.name] for stage in stages}, kept
+
+
+def _takes_part(work: Work, stage: str, kept: Collection[str]) -> bool:
+    """Whether a run has this stage: not all make features, or reduce them, or write what they learn from."""
+    if stage == "features":
+        read_again = work.space is not None or not {"reduce", "statistics"} <= set(kept)
+        return stage in kept or (work.materialise and read_again)
+    return {"fuse": work.space is not None, "reduce": work.reduces}.get(stage, True)
 
 
 def _totals(records: Mapping[str, StageRecord]) -> dict[str, Any]:
@@ -261,25 +267,16 @@ def _do(work: Work, stage: Stage, fingerprint: str) -> StageRecord:
         sweeps=tally.sweeps - sweeps,
         tasks=tally.tasks - tasks,
         chunks_read=read,
-        bytes_read=work.raw.nbytes * read // work.raw_chunks if work.raw_chunks else 0,
+        bytes_read=work.raw_bytes * read // work.raw_chunks if work.raw_chunks else 0,
         bytes_written=work.store.size_of([*stage.groups, *([stage.answer] if stage.answer else [])]),
         peak_memory=peak_memory(),
         notes={**notes, **({"compiling": sum(compiling)} if compiling else {})},
     )
 
 
-def _given(scan: Any, recipe: Recipe | None, options: Mapping[str, Any]) -> tuple[xr.DataArray, Recipe]:
-    """The cube and the recipe, from what was given of either."""
-    recipe = (recipe if recipe is not None else Recipe()).with_options(**options)
-    if isinstance(scan, str | os.PathLike):
-        recipe = recipe.with_options(source={"path": os.fspath(scan)})
-        scan = None
-    if scan is not None:
-        return check_scan(scan), recipe
-    source = recipe.source.to_dict()
-    if "path" not in source:
-        raise ParameterError("neither a scan nor a recipe that names one", "a scan", "give a path or a cube")
-    return check_scan(open_scan(source.pop("path"), **source)), recipe
+def _given(scan: Any, recipe: Recipe | None, options: Mapping[str, Any]) -> tuple[dict[str, xr.DataArray], Recipe]:
+    """The cubes and the recipe, from what was given of either."""
+    return cubes_given(scan, (recipe if recipe is not None else Recipe()).with_options(**options))
 
 
 @contextmanager
@@ -311,5 +308,7 @@ def _fingerprints(work: Work) -> dict[str, str]:
     return found
 
 
-def _stem(cube: xr.DataArray) -> str:
-    return Path(cube.attrs["source"]).stem if "source" in cube.attrs else str(cube.name or "scan")
+def _stem(work: Work) -> str:
+    """Name of a run's store, after the file of its first cube or else after the cubes."""
+    first = work.parts[0].raw
+    return Path(first.attrs["source"]).stem if "source" in first.attrs else "-".join(part.name for part in work.parts)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,195 +14,99 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from refold.backprojection import Refolder, backproject, cluster_statistics, to_full_grid
-from refold.cluster import HDBSCAN
-from refold.cube import n_features, n_pixels, navigation_dims
+from refold.cluster import Clusterer, assign_all, clusterer_of
+from refold.cube import n_features
 from refold.embed import LATENT_GAP, UMAP, Landmarks
-from refold.engine import ClusterSums, Histogram, Once, ZarrWriter, current_settings, plan_grid, sweep, working_bytes
-from refold.engine.layout import summing_bytes
-from refold.engine.machine import machine_rates
-from refold.engine.reading import CubeReader
+from refold.engine import ClusterSums, Histogram, Once, ZarrWriter, current_settings, plan_grid, sweep
+from refold.outline import Outline
+from refold.parts import Part
 from refold.planning import Grid
-from refold.planning.advice import convert_command, on_rereading
-from refold.planning.forecast import Forecast, Sizes, forecast
-from refold.prepare import clip, crop, log1p, mask, normalise, rebin
-from refold.prepare.fusing import say_passes
-from refold.recipe import Prepare, Recipe
-from refold.reduce import PCA
+from refold.recipe import Recipe
 from refold.reduce.deviations import SCORE_EDGES, InDeviations, score_histogram
-from refold.store import RunStore, identify
+from refold.store import RunStore
 
 # Groups of the store. The last two are moved into its root when they are whole.
-FEATURES, REDUCE, EMBED, CLUSTER = "stages/features", "stages/reduce", "stages/embed", "stages/cluster"
+FEATURES, FUSED, REDUCE = "stages/features", "stages/fuse", "stages/reduce"
+EMBED, CLUSTER = "stages/embed", "stages/cluster"
 BINNED = "stages/binned"  # the answer on the grid where it was found, if that is coarser than the scan's
 LABELS, STATISTICS = "stages/labels", "stages/statistics"
 _CHUNK_BYTES = 16_000_000  # of arrays that are written: large enough to read fast, small enough to pick from
 
 
-def prepare(raw: xr.DataArray, options: Prepare) -> tuple[xr.DataArray, xr.DataArray]:
-    """Lay the lazy steps of a recipe over a scan.
+class Work(Outline):
+    """One run being done: a method for each stage.
 
     Parameters
     ----------
-    raw : xarray.DataArray
-        The scan.
-    options : Prepare
-        Steps.
-
-    Returns
-    -------
-    full, cube : xarray.DataArray
-        What is left after cropping, whose every pixel gets a label; and what is learnt from.
-    """
-    full = cube = crop(raw, options.crop) if options.crop else raw
-    if options.rebin:
-        cube = rebin(cube, options.rebin, how=options.rebin_how)
-    if options.clip:
-        cube = clip(cube, options.clip.get("min"), options.clip.get("max"))
-    if options.mask:
-        cube = mask(cube, **options.mask)
-    if options.log1p:
-        cube = log1p(cube)
-    if options.normalise:
-        cube = normalise(cube, options.normalise)
-    return full, cube
-
-
-class Work:
-    """One run being done: the scan, the recipe, and a method for each stage.
-
-    Parameters
-    ----------
-    raw : xarray.DataArray
+    cubes : mapping of str to xarray.DataArray
         The scan.
     recipe : Recipe
         What to do.
     """
 
-    def __init__(self, raw: xr.DataArray, recipe: Recipe) -> None:
-        self.raw = raw
-        self.recipe = recipe
-        self.full, self.cube = prepare(raw, recipe.prepare)
-        self.pca = PCA(**recipe.section("reduce"))
+    def __init__(self, cubes: Mapping[str, xr.DataArray], recipe: Recipe) -> None:
+        super().__init__(cubes, recipe)
         self.store: RunStore = RunStore(Path())  # none, until the run begins; planning needs none
-        self._first: Any = None
-
-    # --- what the plan needs to know ----------------------------------------------------------------------------------
-
-    @cached_property
-    def materialise(self) -> bool:
-        """Whether the prepared features are written.
-
-        By default they are where they are anything else than the scan itself; where the scan lies in a vendor's file,
-        which every sweep would have to decode again, often from its beginning; and where the solver makes as many
-        sweeps as the data ask for, so that how often the scan is read is known beforehand: once.
-        """
-        asked = self.recipe.resources.features
-        if asked is not None:
-            return asked
-        return self.cube is not self.raw or "reader" in self.raw.attrs or self.pca.choose(self.cube).name == "subspace"
-
-    @property
-    def binned(self) -> bool:
-        """Whether the answer is found on a coarser navigation grid than the scan's."""
-        return any(self.cube.sizes[dim] != self.full.sizes[dim] for dim in navigation_dims(self.full))
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """Which scan this is."""
-        return identify(self.raw)
-
-    @cached_property
-    def grid(self) -> Grid:
-        """How the prepared cube is cut."""
-        return plan_grid(self.cube, self.pca.first_visitor(self.cube))
-
-    @cached_property
-    def raw_chunks(self) -> int:
-        """Chunks of the scan as it is stored."""
-        return int(np.prod([len(sizes) for sizes in self.raw.chunks])) if self.raw.chunks is not None else 0
-
-    def reads_scan(self, stage: str) -> bool:
-        """Whether a stage reads the scan itself, and not what an earlier one wrote."""
-        return stage == "features" or (stage in ("reduce", "statistics") and not self.materialise)
-
-    def forecast(self, reused: frozenset[str] = frozenset()) -> Forecast:
-        """What the run will cost; computes nothing."""
-        choice = self.pca.choose(self.cube)
-        budget = current_settings().budget
-        pixels, features = n_pixels(self.cube), n_features(self.cube)
-        count = self.recipe.reduce.n_components
-        sizes = Sizes(
-            n_pixels=pixels,
-            n_features=features,
-            raw_bytes=self.raw.nbytes,
-            raw_chunks=self.raw_chunks,
-            chunk_reads=CubeReader(self.cube, self.grid).reads,
-            feature_bytes=self.cube.nbytes,
-            block_memory=budget.workers * working_bytes(self.cube, self.grid),
-            state_bytes=summing_bytes((self.pca.first_visitor(self.cube),), self.grid.n_partitions, budget.workers),
-            n_components=count if isinstance(count, int) else min(50, features),
-            n_landmarks=self.recipe.landmarks.count(pixels),
-            n_latent=self.recipe.embed.n_components if self.recipe.embed.method == "umap" else 0,
-            materialise=self.materialise,
-            reduce_sweeps=choice.sweeps,
-            flops=choice.flops,
-            tasks_per_sweep=2 * self.grid.n_partitions - 1,
-            workers=budget.workers,
-            full_pixels=n_pixels(self.full),
-            rates=machine_rates(),
-        )
-        found = forecast(sizes, budget.memory, reused)
-        prepared = say_passes(self.cube)
-        return replace(found, notes=((prepared,) if prepared else ()) + self._notes(found, reused))
-
-    def _notes(self, found: Forecast, reused: frozenset[str]) -> tuple[str, ...]:
-        """What the run could do without: chunks decoded more than once in a sweep."""
-        sizes = found.sizes
-        if not self.grid.splits_chunks and sizes.chunk_reads <= sizes.raw_chunks:
-            return ()
-        once = CubeReader(self.cube, Grid(tuple((0, size) for size in self.grid.shape))).reads
-        lean = forecast(replace(sizes, chunk_reads=once), found.memory_allowed, reused)
-        if found.bytes_read == lean.bytes_read:
-            return ()
-        attrs, source = self.raw.attrs, self.recipe.source.to_dict()
-        if "path" not in source and "source" in attrs:
-            source = {"path": attrs["source"], "signal": attrs["signal"]}
-        command = convert_command(source, self.recipe.resources.memory) if "path" in source else None
-        more = (found.bytes_read - lean.bytes_read, found.seconds - lean.seconds)
-        return (on_rereading(sizes.chunk_reads / once, *more, command),)
-
-    # --- the stages, in their order -----------------------------------------------------------------------------------
+        self._seen: dict[str, tuple[Any, ...]] = {}  # what a sweep found besides what it wrote, until it is used
 
     def features(self) -> dict[str, Any]:
-        """Read the scan once: write its features, and take the sums that the reduction starts from."""
-        chunks, shared = _target_chunks(self.grid, self.cube)
-        compressor = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
-        targets = self.store.targets(FEATURES, {"features": self.cube}, chunks, compressor)
-        visitors = (self.pca.first_visitor(self.cube), ZarrWriter(targets["features"], shared=shared))
-        self._first, _ = sweep(self.cube, *visitors, grid=self.grid, label="features")
+        """Read the scan once: write its prepared cubes, and take the sums that learning from them starts with."""
+        for part in self.parts:
+            visitors = self.first_visitors(part)
+            group = self._group_of(part)
+            self._seen[part.name] = self._write_features(group, part.cube, self.grids[part.name], visitors)
         return {}
 
-    @cached_property
-    def _features(self) -> xr.DataArray:
-        """What is learnt from: the features as they were written, or the scan itself."""
-        if not self.materialise:
-            return self.cube
-        return self.store.read(FEATURES)["features"].rename(self.cube.name).assign_attrs(self.cube.attrs)
+    def fuse(self) -> dict[str, Any]:
+        """Make one feature space of the prepared cubes: select, scale, weigh, and lay side by side."""
+        if self.space is None:
+            raise AssertionError("no features to be made")  # the pipeline leaves this stage out then
+        fused = self.space.fit_transform({part.name: self._prepared(part) for part in self.parts}, self._seen)
+        visitors = (self.pca.first_visitor(fused),) if self.reduces else ()
+        self._seen = {FUSED: self._write_features(FUSED, fused, plan_grid(fused, *visitors), visitors)}
+        self.store.write(FUSED, self.space.variables())
+        return self.space.notes()
 
-    def _grid_of(self, features: xr.DataArray) -> Grid:
-        """How to cut the features: as the scan was, unless their chunks had to be other than its blocks."""
-        _, shared = _target_chunks(self.grid, self.cube)
-        return plan_grid(features) if shared and self.materialise else self.grid
+    def _write_features(self, group: str, cube: xr.DataArray, grid: Grid, visitors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Write a cube, and return what the visitors found."""
+        chunks, shared = _target_chunks(grid, cube)
+        compressor = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
+        targets = self.store.targets(group, {"features": cube}, chunks, compressor)
+        *found, _ = sweep(cube, *visitors, ZarrWriter(targets["features"], shared=shared), grid=grid, label="features")
+        return tuple(found)
+
+    def _group_of(self, part: Part) -> str:
+        return FEATURES if len(self.parts) == 1 else f"{FEATURES}/{part.name}"
+
+    def _prepared(self, part: Part) -> xr.DataArray:
+        """A prepared cube: as it was written, or laid over the scan."""
+        return self._written(self._group_of(part), part.cube) if self.materialise else part.cube
+
+    def _written(self, group: str, like: xr.DataArray) -> xr.DataArray:
+        return self.store.read(group)["features"].rename(like.name).assign_attrs(like.attrs)
+
+    def _learnt_from(self) -> tuple[xr.DataArray, Grid, tuple[Any, ...] | None]:
+        """What is learnt from, how it is cut, and what the sweep that wrote it found, if that was just now."""
+        if self.space is not None:
+            fused = self._written(FUSED, self.cube)
+            return fused, plan_grid(fused, self.pca.first_visitor(fused)), self._seen.pop(FUSED, None)
+        (part,) = self.parts
+        return self._prepared(part), self.grids[part.name], self._seen.pop(part.name, None)
+
+    def _grid_of(self, features: xr.DataArray, grid: Grid) -> Grid:
+        """How to cut features that were written: as they were, unless their chunks had to be other than the blocks."""
+        _, shared = _target_chunks(grid, features)
+        return plan_grid(features) if shared and (self.materialise or self.space is not None) else grid
 
     def reduce(self) -> dict[str, Any]:
         """Fit the components; write every pixel's scores and what they leave of it in one sweep."""
-        cube = self._features
-        if self._first is None:  # the features were there already, or are not written
-            (self._first,) = sweep(cube, self.pca.first_visitor(cube), grid=self.grid, label="moments")
-        self.pca.fit(cube, moments=self._first)
-        self._first = None
+        cube, grid, seen = self._learnt_from()
+        if seen is None:  # the features were there already, or are not written
+            seen = sweep(cube, self.pca.first_visitor(cube), grid=grid, label="moments")
+        self.pca.fit(cube, moments=seen[0])
+        del seen  # it may be a matrix of features by features
         templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
-        grid = self._grid_of(cube)
+        grid = self._grid_of(cube, grid)
         chunks, shared = _target_chunks(grid, templates["scores"])
         self.store.write(REDUCE, self.pca.variables())
         self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
@@ -218,9 +122,13 @@ class Work:
             "converged": int(self.pca.converged_.sum()),
         }
 
+    def _scores(self) -> xr.DataArray:
+        """What landmarks are drawn from: scores, or the features themselves where nothing reduces them."""
+        return self.store.read(REDUCE)["scores"] if self.reduces else self._written(FUSED, self.cube)
+
     def embed(self) -> dict[str, Any]:
         """Choose landmarks and, unless told otherwise, find their latent coordinates."""
-        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self.store.read(REDUCE)["scores"])
+        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self._scores())
         found: dict[str, Any] = {
             "landmark_pixel": ("landmark", landmarks.pixels_),
             "landmark_scores": (("landmark", "component"), landmarks.rows_),
@@ -236,21 +144,23 @@ class Work:
         """Cluster the landmarks."""
         marks = self.store.read(EMBED).load()
         rows = marks.get("landmark_embedding", marks["landmark_scores"])
+        weights = marks["landmark_weight"].values
         options = self.recipe.section("cluster")
-        if options["cluster_selection_epsilon"] is None:
+        if options.get("cluster_selection_epsilon", 0.0) is None:
             options["cluster_selection_epsilon"] = LATENT_GAP if "landmark_embedding" in marks else 0.0
-        model = HDBSCAN(**options).fit(rows.values, weights=marks["landmark_weight"].values)
+        model: Clusterer = clusterer_of(self.recipe.cluster.method, **options).fit(rows.values, weights=weights)
+        answer = assign_all(model, weights) if self.recipe.cluster.soft_labels else model
         found = {
-            "landmark_label": ("landmark", model.labels_),
-            "landmark_probability": ("landmark", model.probabilities_),
-            "landmark_membership": (("landmark", "cluster"), model.membership_),
+            "landmark_label": ("landmark", answer.labels_),
+            "landmark_probability": ("landmark", answer.probabilities_),
+            "landmark_membership": (("landmark", "cluster"), answer.membership_),
         }
         self.store.write(CLUSTER, xr.Dataset(found))
-        return {"clusters": model.n_clusters_}
+        return {"clusters": answer.n_clusters_}
 
     def labels(self) -> dict[str, Any]:
         """Give every pixel the answer of its nearest landmarks, on the scan's own grid."""
-        scores = self.store.read(REDUCE)["scores"]
+        scores = self._scores()
         marks, answers = self._landmark_answers()
         grid = plan_grid(scores)
         chunks, shared = _target_chunks(grid, scores)
@@ -271,14 +181,21 @@ class Work:
         return marks, {**answers, **self.recipe.section("backproject")}
 
     def statistics(self) -> dict[str, Any]:
-        """Mean and deviation of the signal of every cluster."""
+        """Mean and deviation of the signal of every cluster, in every cube."""
         labels = self.store.array(BINNED if self.binned else "", "labels")
         n_clusters = self.store.read(CLUSTER).sizes["cluster"]
-        # The same blocks as in every sweep over the features, so that chunks are read as often as was planned.
-        state_bytes = ClusterSums(labels, n_clusters, n_features=n_features(self.cube)).nbytes
-        partitions = min(self.grid.n_partitions, current_settings().budget.max_partitions(state_bytes))
-        grid = replace(self.grid, n_partitions=partitions)
-        self.store.write(STATISTICS, cluster_statistics(self._features, labels, n_clusters, grid=grid))
+        for part in self.parts:
+            # The same blocks as in every sweep over the cube, so that chunks are read as often as was planned.
+            state_bytes = ClusterSums(labels, n_clusters, n_features=n_features(part.cube)).nbytes
+            grid = self.grids[part.name]
+            partitions = min(grid.n_partitions, current_settings().budget.max_partitions(state_bytes))
+            found = cluster_statistics(
+                self._prepared(part), labels, n_clusters, grid=replace(grid, n_partitions=partitions)
+            )
+            if len(self.parts) > 1:
+                found = found.rename({name: f"{name}_{part.name}" for name in ("cluster_mean", "cluster_std")})
+                found = found if part is self.parts[0] else found.drop_vars("cluster_size")
+            self.store.write(STATISTICS, found)
         return {}
 
     def summary(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refold.errors import DiskFullError, MemoryBudgetError
-from refold.planning.forecast import BASE_MEMORY, Forecast, Sizes, forecast
+from refold.planning.forecast import BASE_MEMORY, Forecast, forecast
+from refold.planning.sizes import Sizes
 
 STAGES = ["features", "reduce", "embed", "cluster", "labels", "statistics"]
 SIZES = Sizes(

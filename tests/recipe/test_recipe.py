@@ -41,7 +41,7 @@ sections = {
     "features": {
         "describe": st.sampled_from(["radial_profile", "cepstrum"]), "select": st.sampled_from(["deviation"]),
         "keep": st.floats(0.01, 1), "beam": st.sampled_from(["find", "none"]) | st.tuples(numbers, numbers, numbers),
-        "exclude": st.lists(st.tuples(numbers, numbers), max_size=2), "exclude_elements": st.lists(words, max_size=2),
+        "exclude": st.lists(st.tuples(numbers, numbers) | words, max_size=2),
         "log": st.booleans(), "scale": st.sampled_from(["robust", "unit"]), "weight": st.floats(0, 9),
         "align": st.sampled_from(["nearest", "linear"]),
     },

@@ -20,6 +20,7 @@ import numpy as np
 from refold.backends.tiles import NOBODY, TILE, Doubles, Integers, Search, Singles, Tiling, nearest
 
 _BLOCK = 64  # rows screened together
+_FEW, _POWERS = 64, 8  # features whose extent is found exactly; steps by which it is found of more
 _BLOCK_VALUES = 4000  # of their features: past some 260 000 products of 64 columns OpenBLAS starts threads of its own
 
 
@@ -33,11 +34,22 @@ def _into_tiles(rows: Singles) -> list[Integers]:
             continue
         values = rows[part]
         centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-        order = np.argsort(centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1], kind="stable")
+        order = np.argsort(centred @ _longest(centred), kind="stable")
         # Cut at a whole number of tiles, so that tiles are full.
         cut = max(1, part.size // TILE // 2) * TILE
         waiting += [part[order[cut:]], part[order[:cut]]]
     return done
+
+
+def _longest(centred: Doubles) -> Doubles:
+    """The direction of the longest extent; of many features about that direction, which any cut is good enough for."""
+    if centred.shape[1] <= _FEW:
+        return np.asarray(np.linalg.eigh(centred.T @ centred)[1][:, -1])
+    direction = centred[(centred**2).sum(axis=1).argmax()]
+    for _ in range(_POWERS):
+        length = np.linalg.norm(direction)
+        direction = centred.T @ (centred @ (direction / (length or 1.0)))
+    return direction
 
 
 class TiledIndex:

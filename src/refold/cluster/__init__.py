@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from refold.cluster.agglomerative import Agglomerative
+from refold.cluster.choosing import assign_all, clusterer_of
 from refold.cluster.counting import ClusterCount, estimate_clusters
 from refold.cluster.hdbscan import HDBSCAN
+from refold.cluster.kmeans import KMeans
+from refold.cluster.minibatch import MiniBatchKMeans
 from refold.cluster.mixture import GaussianMixture
 from refold.cluster.naming import order_by_size
 from refold.cluster.protocol import Clusterer
+from refold.cluster.validity import validity
 from refold.cluster.wrapping import LandmarkClusterer, as_clusterer
 
 __all__ = [
@@ -16,8 +20,13 @@ __all__ = [
     "ClusterCount",
     "Clusterer",
     "GaussianMixture",
+    "KMeans",
     "LandmarkClusterer",
+    "MiniBatchKMeans",
     "as_clusterer",
+    "assign_all",
+    "clusterer_of",
     "estimate_clusters",
     "order_by_size",
+    "validity",
 ]

@@ -15,7 +15,7 @@ from refold.cube.axes import (
 from refold.cube.folding import fold, unfold
 from refold.cube.fullgrid import to_full_grid
 from refold.cube.scans import IMAGE_DIM, check_same_grid, cubes_of, image_as_cube
-from refold.cube.variables import VARIABLES, Variable, conform
+from refold.cube.variables import VARIABLES, Variable, conform, declared
 
 __all__ = [
     "IMAGE_DIM",
@@ -27,6 +27,7 @@ __all__ = [
     "check_same_grid",
     "conform",
     "cubes_of",
+    "declared",
     "fold",
     "image_as_cube",
     "is_lazy",

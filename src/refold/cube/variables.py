@@ -83,6 +83,32 @@ VARIABLES = {
 }
 
 
+# In a run of several cubes these have the name of a cube behind: ``cluster_mean_eds``.
+_OF_CUBES = ("cluster_mean", "cluster_std")
+
+
+def declared(name: str) -> Variable | None:
+    """Declaration of a variable, if there is one.
+
+    Parameters
+    ----------
+    name : str
+        Its name; in a run of several cubes with the name of a cube behind it.
+
+    Returns
+    -------
+    Variable or None
+        The declaration.
+
+    Examples
+    --------
+    >>> declared("cluster_mean_eds").dims
+    ('cluster', '*signal')
+    """
+    base = next((base for base in _OF_CUBES if name.startswith(f"{base}_")), name)
+    return VARIABLES.get(base)
+
+
 def conform(name: str, array: xr.DataArray) -> xr.DataArray:
     """Pass a stage's output through its declaration.
 
@@ -110,20 +136,20 @@ def conform(name: str, array: xr.DataArray) -> xr.DataArray:
     >>> conform("labels", cube.argmax("energy").astype("int32")).attrs
     {'units': '1', 'long_name': 'cluster of each pixel; -1 is noise'}
     """
-    if name not in VARIABLES:
+    variable = declared(name)
+    if variable is None:
         raise VariableError(f"a variable {name!r}", f"one of {sorted(VARIABLES)}", "declare it in cube/variables.py")
-    declared = VARIABLES[name]
-    if array.dtype != np.dtype(declared.dtype):
+    if array.dtype != np.dtype(variable.dtype):
         raise VariableError(
-            f"{name} of dtype {array.dtype}", declared.dtype, "convert it where it is made, knowing what is lost"
+            f"{name} of dtype {array.dtype}", variable.dtype, "convert it where it is made, knowing what is lost"
         )
-    pattern = tuple(_role_pattern(array, declared.dims))
-    if pattern != declared.dims:
+    pattern = tuple(_role_pattern(array, variable.dims))
+    if pattern != variable.dims:
         raise VariableError(
-            f"{name} with dims {array.dims}, that is {pattern}", str(declared.dims), "name and order its dims so"
+            f"{name} with dims {array.dims}, that is {pattern}", str(variable.dims), "name and order its dims so"
         )
     result = array.copy(deep=False).rename(name)
-    result.attrs = {"units": declared.units, "long_name": declared.meaning}
+    result.attrs = {"units": variable.units, "long_name": variable.meaning}
     result.encoding = {}  # the chunks and fill value of what it was computed from
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from refold.errors import DiskFullError, MemoryBudgetError
 from refold.planning.budget import format_bytes
-from refold.planning.rates import FALLBACK, Rates
+from refold.planning.sizes import Sizes
 from refold.planning.timing import Clock
 
 # Resident memory besides the data (`python -m benchmarks --only forecast`): in the first sweep, with Numba; in later
@@ -55,67 +55,6 @@ class StageForecast:
     data_memory: int = 0
     peak_memory: int = 0
     reused: bool = False
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The numbers that a forecast is made from.
-
-    Parameters
-    ----------
-    n_pixels, n_features : int
-        Of the prepared cube.
-    raw_bytes, raw_chunks : int
-        Of the scan as it is stored, decoded.
-    chunk_reads : int
-        Chunk reads of one raw sweep; more than there are chunks where blocks split them.
-    feature_bytes : int
-        Bytes of the prepared cube.
-    block_memory : int
-        Bytes in flight during a sweep: all workers' blocks.
-    state_bytes : int
-        Bytes of the visitors' states alive at once.
-    n_components, n_landmarks, n_latent : int
-        Sizes of the results; no latent dims if nothing is embedded.
-    materialise : bool
-        Whether the prepared features are written, so that the raw scan is read once.
-    reduce_sweeps : int
-        Sweeps of the reduction: the one for the sums it starts from not counted, the one for the scores counted.
-    flops : int
-        Of the reduction.
-    tasks_per_sweep : int
-        Partitions and merges.
-    workers : int
-        Partitions in flight.
-    full_pixels : int
-        Pixels of the scan before navigation binning.
-    rates : Rates
-        How fast this machine is.
-    """
-
-    n_pixels: int
-    n_features: int
-    raw_bytes: int
-    raw_chunks: int
-    chunk_reads: int
-    feature_bytes: int
-    block_memory: int
-    state_bytes: int
-    n_components: int
-    n_landmarks: int
-    n_latent: int
-    materialise: bool
-    reduce_sweeps: int
-    flops: int
-    tasks_per_sweep: int
-    workers: int
-    full_pixels: int
-    rates: Rates = FALLBACK
-
-    @property
-    def n_values(self) -> int:
-        """Of the prepared cube."""
-        return self.n_pixels * self.n_features
 
 
 @dataclass(frozen=True)
@@ -243,39 +182,54 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] = frozens
     """
     stages = {
         "features": _features(sizes),
+        "fuse": _fuse(sizes),
         "reduce": _reduce(sizes),
         "embed": _embed(sizes),
         "cluster": _cluster(sizes),
         "labels": _labels(sizes),
         "statistics": _statistics(sizes),
     }
-    if not sizes.materialise:
-        del stages["features"]
-    elif {"reduce", "statistics"} <= reused:
-        reused = reused | {"features"}  # nothing is left that would read them
-    elif "features" in reused and "reduce" not in reused:
-        stages["reduce"] = replace(stages["reduce"], sweeps=stages["reduce"].sweeps + 1)  # the sums of the first sweep
+    skipped = {"features": not sizes.materialise, "fuse": not sizes.fuses, "reduce": not sizes.reduces}
+    stages = {name: stage for name, stage in stages.items() if not skipped.get(name)}
+    if "features" in stages and not sizes.fuses:
+        if {"reduce", "statistics"} <= reused:
+            reused = reused | {"features"}  # nothing is left that would read them
+        elif "features" in reused and "reduce" not in reused:
+            again = stages["reduce"].sweeps + 1  # the sums of the first sweep
+            stages["reduce"] = replace(stages["reduce"], sweeps=again)
     marked = {name: replace(stage, reused=name in reused) for name, stage in stages.items()}
     return Forecast(sizes, marked, memory_allowed)
 
 
 def _features(sizes: Sizes) -> StageForecast:
     return StageForecast(
-        seconds=_clock(sizes).first_sweep(_reread(sizes), sizes.n_values),
+        seconds=_clock(sizes).first_sweep(sizes.reread, sizes.n_values),
         sweeps=1,
         chunks_read=sizes.chunk_reads,
-        bytes_read=_reread(sizes),
-        bytes_written=sizes.feature_bytes,
+        bytes_read=sizes.reread,
+        bytes_written=sizes.written_before,
         **_sweep_memory(sizes, _FIRST_MEMORY),
     )
 
 
+def _fuse(sizes: Sizes) -> StageForecast:
+    read = sizes.prepared_bytes if sizes.materialise else sizes.reread
+    return StageForecast(
+        seconds=_clock(sizes).sweeps(sizes.fuse_sweeps, read, sizes.n_values),
+        sweeps=sizes.fuse_sweeps,
+        bytes_written=sizes.feature_bytes,
+        **_sweep_memory(sizes),
+        **_read_prepared(sizes, sizes.fuse_sweeps),
+    )
+
+
 def _reduce(sizes: Sizes) -> StageForecast:
-    sweeps = sizes.reduce_sweeps + (0 if sizes.materialise else 1)
+    # Where the features are written, the sweep that did so took the first sums.
+    sweeps = sizes.reduce_sweeps + (0 if sizes.materialise or sizes.fuses else 1)
     return StageForecast(
         seconds=_clock(sizes).sweeps(sweeps, _once(sizes), sizes.n_values, sizes.flops),
         sweeps=sweeps,
-        bytes_written=_scores_bytes(sizes) + 4 * sizes.n_components * sizes.n_features,
+        bytes_written=sizes.scores_bytes + 4 * sizes.n_components * sizes.n_features,
         **_sweep_memory(sizes),
         **_read(sizes, sweeps),
     )
@@ -308,8 +262,9 @@ def _labels(sizes: Sizes) -> StageForecast:
 
 
 def _statistics(sizes: Sizes) -> StageForecast:
-    once = _clock(sizes).sweeps(1, _once(sizes), sizes.n_values)
-    return StageForecast(once, 1, **_sweep_memory(sizes), **_read(sizes, 1))
+    read = (sizes.prepared_bytes if sizes.materialise else sizes.reread) if sizes.fuses else _once(sizes)
+    once = _clock(sizes).sweeps(1, read, sizes.n_values)
+    return StageForecast(once, 1, **_sweep_memory(sizes), **_read_prepared(sizes, 1))
 
 
 def _clock(sizes: Sizes) -> Clock:
@@ -325,26 +280,24 @@ def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY) -> dict[str, Any]:
 def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
     """Landmarks, and blocks of scores."""
     landmarks = sizes.n_landmarks * (8 * sizes.n_components + _LANDMARK_BYTES)
-    base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * _scores_bytes(sizes))
+    base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * sizes.scores_bytes)
     return {"data_memory": landmarks, "peak_memory": base + landmarks + _DRAWN_BYTES * sizes.n_pixels}
 
 
-def _scores_bytes(sizes: Sizes) -> int:
-    return 4 * sizes.n_pixels * (sizes.n_components + 1)
-
-
 def _read(sizes: Sizes, sweeps: int) -> dict[str, Any]:
-    """What sweeps over the features read: these, if they were written, else the scan."""
-    if sizes.materialise:
+    """What sweeps over what is learnt from read: the features, if they were written, else the scan."""
+    if sizes.fuses:
         return {"features_read": sweeps * sizes.feature_bytes}
-    return {"chunks_read": sweeps * sizes.chunk_reads, "bytes_read": sweeps * _reread(sizes)}
+    return _read_prepared(sizes, sweeps)
+
+
+def _read_prepared(sizes: Sizes, sweeps: int) -> dict[str, Any]:
+    """What sweeps over the prepared cubes read: these, if they were written, else the scan."""
+    if sizes.materialise:
+        return {"features_read": sweeps * sizes.written_before}
+    return {"chunks_read": sweeps * sizes.chunk_reads, "bytes_read": sweeps * sizes.reread}
 
 
 def _once(sizes: Sizes) -> int:
-    """Bytes of one sweep over the features."""
-    return sizes.feature_bytes if sizes.materialise else _reread(sizes)
-
-
-def _reread(sizes: Sizes) -> int:
-    """Bytes of one raw sweep, chunks that are read twice counted twice."""
-    return sizes.raw_bytes * sizes.chunk_reads // max(1, sizes.raw_chunks)
+    """Bytes of one sweep over what is learnt from."""
+    return sizes.feature_bytes if sizes.materialise or sizes.fuses else sizes.reread

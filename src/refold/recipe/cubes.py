@@ -29,10 +29,9 @@ class Features(Section):
         Least variance of a channel that is kept.
     beam : {"find", "none"} or (float, float, float)
         Direct beam that is left out: found, none, or its centre and radius.
-    include, exclude : sequence of (float, float)
-        Windows of energy, in the units of the axis, that are kept or left out.
-    exclude_elements : sequence of str
-        Elements whose lines are left out, such as the copper of a grid.
+    include, exclude : sequence of (float, float) or str, optional
+        Windows in the units of the axis that are looked into or left out; elements stand for windows about their
+        X-ray lines, as in ``exclude = ["Cu", [0, 0.2]]``.
     log : bool
         Take the logarithm of 1 + value of what is kept; deviations are those of the logarithms then.
     scale : {"none", "standard", "robust", "minmax", "unit"}
@@ -52,9 +51,8 @@ class Features(Section):
     keep: float | None = option(None, share=True, example="0.4")
     threshold: float | None = option(None, least=0, example="0.01")
     beam: Literal["find", "none"] | tuple[float, float, float] = option("find", example="[0, 0, 5]")
-    include: tuple[tuple[float, float], ...] = option((), example="[[0.2, 10]]")
-    exclude: tuple[tuple[float, float], ...] = option((), example="[[7.8, 8.3]]")
-    exclude_elements: tuple[str, ...] = option((), example='["Cu"]')
+    include: tuple[str | tuple[float, float], ...] | None = option(None, example="[[0.2, 10]]")
+    exclude: tuple[str | tuple[float, float], ...] | None = option(None, example='["Cu", [0, 0.2]]')
     log: bool = False
     scale: Literal["none", "standard", "robust", "minmax", "unit"] = "none"
     weight: float = option(1.0, least=0, example="2.0")
@@ -70,12 +68,12 @@ class Fuse(Section):
     balance : {"none", "maximum", "variance"}, optional
         What is made equal between the cubes before their weights: nothing, their largest value, or their total
         variance. By default the variance, where there are several cubes.
-    scale : {"none", "standard", "robust", "minmax", "unit"}
+    scale : {"none", "standard", "robust", "minmax"}
         How the features of all cubes are made comparable, at the end.
     """
 
     balance: Literal["none", "maximum", "variance"] | None = None
-    scale: Literal["none", "standard", "robust", "minmax", "unit"] = "none"
+    scale: Literal["none", "standard", "robust", "minmax"] = "none"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from refold.cube import conform
-from refold.cube.variables import VARIABLES
+from refold.cube import conform, declared
 from refold.errors import DiskFullError, RefoldError, StoreError, StoreExistsError
 
 FORMAT = 1
@@ -225,8 +224,8 @@ class RunStore:
 
     def write(self, group: str, dataset: xr.Dataset) -> None:
         """Write small results, each passed through its declaration where it has one."""
-        declared = {str(name): conform(str(name), var) if name in VARIABLES else var for name, var in dataset.items()}
-        ready = xr.Dataset(declared, coords=dataset.coords, attrs=dataset.attrs)
+        sound = {str(name): conform(str(name), var) if declared(str(name)) else var for name, var in dataset.items()}
+        ready = xr.Dataset(sound, coords=dataset.coords, attrs=dataset.attrs)
         with mended_errors(self.path):
             self._enter(group)
             ready.to_zarr(self.path / group, mode="a", zarr_format=3, consolidated=False)
@@ -252,11 +251,11 @@ class RunStore:
         dict of str to zarr.Array
             Ready to be written, block by block.
         """
-        names = {name: conform(name, like) if name in VARIABLES else like for name, like in templates.items()}
+        names = {name: conform(name, like) if declared(name) else like for name, like in templates.items()}
         empty, encoding = {}, {}
         for name, like in names.items():
             sizes = chunks + tuple(max(1, size) for size in like.shape[len(chunks) :])  # there may be no cluster
-            fill = VARIABLES[name].fill if name in VARIABLES else 0
+            fill = variable.fill if (variable := declared(name)) else 0
             lazy = da.full(like.shape, fill, dtype=like.dtype, chunks=sizes)
             empty[name] = xr.DataArray(lazy, dims=like.dims, coords=like.coords, attrs=like.attrs)
             encoding[name] = {
@@ -285,8 +284,13 @@ class RunStore:
         return dataset
 
     def size_of(self, groups: Iterable[str]) -> int:
-        """Bytes of what groups hold, before compression; a group that is not there has none."""
-        return sum(self.read(group).nbytes for group in groups if (self.path / group / _METADATA).exists())
+        """Bytes of what groups and the groups in them hold, before compression; what is not there has none."""
+        total = 0
+        for file in (file for group in groups for file in (self.path / group).rglob(_METADATA)):
+            entry = json.loads(file.read_text(encoding="utf-8"))
+            if entry["node_type"] == "array":
+                total += zarr.open_array(file.parent, mode="r").nbytes
+        return total
 
     def array(self, group: str, name: str) -> zarr.Array[Any]:
         """Open one array of a stage, to be read by the block."""

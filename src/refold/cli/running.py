@@ -1,0 +1,183 @@
+"""Commands that read a scan: `run`, `plan`, `convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from refold.cli.app import app
+from refold.cli.options import (
+    AsJson,
+    Base,
+    ClusterSize,
+    Components,
+    Crop,
+    Embedding,
+    Features,
+    LandmarkCount,
+    Memory,
+    Output,
+    Rebin,
+    Scaling,
+    Scan,
+    Seed,
+    Set,
+    Signal,
+    Workers,
+    recipe_of,
+)
+from refold.cli.printing import out, print_json, print_table, tell
+from refold.planning import format_bytes
+from refold.recipe import parse_factors
+
+
+@app.command()
+def run(
+    scan: Scan,
+    output: Output = None,
+    signal: Signal = None,
+    rebin: Rebin = None,
+    crop: Crop = None,
+    components: Components = None,
+    scaling: Scaling = None,
+    landmarks: LandmarkCount = None,
+    min_cluster_size: ClusterSize = None,
+    embed: Embedding = None,
+    seed: Seed = None,
+    recipe_: Base = None,
+    set_: Set = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    features: Features = None,
+    save_recipe: Annotated[Path | None, typer.Option(help="Write the recipe of this run there.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Do the whole pipeline: raw scan in, every pixel labelled. A run that was stopped goes on."""
+    recipe = recipe_of(
+        scan,
+        recipe=recipe_,
+        signal=signal,
+        rebin=rebin,
+        crop=crop,
+        n_components=components,
+        scaling=scaling,
+        landmarks=landmarks,
+        min_cluster_size=min_cluster_size,
+        embed=embed,
+        random_state=seed,
+        set_=set_,
+        memory=memory,
+        workers=workers,
+        features=features,
+    )
+    if save_recipe is not None:
+        recipe.save(save_recipe)
+    from refold.pipeline import execute
+
+    outcome = execute(recipe=recipe, store=output)
+    print_json(outcome.as_dict()) if json_ else tell(outcome.as_dict())
+
+
+@app.command()
+def plan(
+    scan: Scan,
+    output: Output = None,
+    signal: Signal = None,
+    rebin: Rebin = None,
+    crop: Crop = None,
+    components: Components = None,
+    scaling: Scaling = None,
+    landmarks: LandmarkCount = None,
+    embed: Embedding = None,
+    recipe_: Base = None,
+    set_: Set = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    features: Features = None,
+    json_: AsJson = False,
+) -> None:
+    """Say what a run would read, write, hold in memory and take. Computes nothing."""
+    recipe = recipe_of(
+        scan,
+        recipe=recipe_,
+        signal=signal,
+        rebin=rebin,
+        crop=crop,
+        n_components=components,
+        scaling=scaling,
+        landmarks=landmarks,
+        embed=embed,
+        set_=set_,
+        memory=memory,
+        workers=workers,
+        features=features,
+    )
+    from refold.pipeline import plan as plan_run
+
+    forecast = plan_run(recipe=recipe, store=output).as_dict()
+    if json_:
+        print_json(
+            {
+                "store": str(output) if output else None,
+                "report": None,
+                "clusters": None,
+                "noise": None,
+                "ari": None,
+                "forecast": {key: forecast[key] for key in ("peak_memory", "seconds")},
+                **forecast,
+            }
+        )
+        return
+    table = Table("stage", "sweeps", "chunks read", "read", "features read", "written", "peak memory", "time")
+    for name, stage in forecast["stages"].items():
+        if stage["reused"]:
+            table.add_row(name, *["-"] * 6, "reused")
+            continue
+        sizes = [format_bytes(stage[key]) for key in ("bytes_read", "features_read", "bytes_written", "peak_memory")]
+        table.add_row(name, str(stage["sweeps"]), str(stage["chunks_read"]), *sizes, f"{stage['seconds']:.0f} s")
+    sizes = [format_bytes(forecast[key]) for key in ("bytes_read", "bytes_written", "peak_memory")]
+    print_table(table)
+    out.print(
+        f"In all {forecast['sweeps']} sweeps of {forecast['tasks']} tasks; {forecast['chunks_read']} chunks, "
+        f"{sizes[0]} read; {sizes[1]} written before compression; peak memory {sizes[2]} with "
+        f"{format_bytes(forecast['memory_allowed'])} allowed for data; about {forecast['seconds']:.0f} s."
+    )
+    for note in forecast["notes"]:
+        out.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    scan: Scan,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new Zarr store.")],
+    signal: Signal = None,
+    chunks: Annotated[str | None, typer.Option(help="Sizes of navigation tiles, as in y=32,x=32.")] = None,
+    set_: Set = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Copy a scan into a Zarr store whose chunks hold whole signals; each of its own chunks is decoded once."""
+    from refold.source import convert as convert_scan
+
+    recipe = recipe_of(scan, signal=signal, set_=set_, memory=memory, workers=workers)
+    source, use = recipe.source.to_dict(), recipe.resources
+    tiles = parse_factors(chunks) if chunks else None
+    done = convert_scan(
+        source.pop("path"), output, chunks=tiles, memory=use.memory, workers=use.workers, overwrite=overwrite, **source
+    )
+    if json_:
+        print_json(done.as_dict())
+        return
+    sizes = [format_bytes(size) for size in (done.bytes_read, done.bytes_stored, done.peak_memory)]
+    shape = ", ".join(f"{dim} {size}" for dim, size in done.chunks.items())
+    passes = "one pass" if done.passes == 1 else "two passes"
+    out.print(
+        f"{sizes[0]} read, each chunk once, and {sizes[1]} stored in {passes}; chunks of {shape}; "
+        f"{done.seconds:.1f} s, peak memory {sizes[2]}"
+    )
+    out.print(f"scan    {done.store}", soft_wrap=True)

@@ -1,0 +1,102 @@
+"""The clusterer that a recipe names, and clusters for what it left as noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refold.cluster.agglomerative import Agglomerative
+from refold.cluster.hdbscan import HDBSCAN
+from refold.cluster.mixture import GaussianMixture
+from refold.cluster.naming import order_by_size
+from refold.cluster.protocol import Clusterer
+from refold.errors import ParameterError
+
+_KINDS: dict[str, Any] = {
+    "hdbscan": HDBSCAN,
+    "gaussian_mixture": GaussianMixture,
+    "agglomerative": Agglomerative,
+}
+
+
+def clusterer_of(method: str, **options: Any) -> Clusterer:
+    """Make the clusterer of a name.
+
+    Parameters
+    ----------
+    method : {"hdbscan", "kmeans", "gaussian_mixture", "agglomerative"}
+        As in a recipe.
+    **options
+        As its class takes them.
+
+    Returns
+    -------
+    Clusterer
+        Not fitted.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such method, or it has no such option.
+
+    Examples
+    --------
+    >>> clusterer_of("agglomerative", n_clusters=3)
+    Agglomerative(n_clusters=3)
+    """
+    if method not in _KINDS:
+        raise ParameterError(f"method {method!r}", f"one of {', '.join(_KINDS)}", "name one of these")
+    try:
+        made: Clusterer = _KINDS[method](**options)
+    except TypeError as error:
+        raise ParameterError(
+            f"options {', '.join(options)} ({error})", f"those of refold.{_KINDS[method].__name__}", "leave it out"
+        ) from error
+    return made
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Labels of rows none of which is noise; fields as those of a `Clusterer`."""
+
+    labels_: npt.NDArray[np.int32]
+    probabilities_: npt.NDArray[np.float32]
+    membership_: npt.NDArray[np.float32]
+    n_clusters_: int
+
+
+def assign_all(model: Clusterer, weights: npt.ArrayLike | None = None) -> Assigned:
+    """Give each row the cluster of its largest soft membership.
+
+    Parameters
+    ----------
+    model : Clusterer
+        Fitted.
+    weights : array_like, optional
+        Pixels that each row stands for; they decide which cluster is the largest, and so its name.
+
+    Returns
+    -------
+    Assigned
+        The membership in the cluster given is its probability. A row that belongs to no cluster at all stays noise.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> found = SimpleNamespace(membership_=np.array([[0.1, 0.2], [0.9, 0.0], [0.3, 0.4]], np.float32))
+    >>> assign_all(found).labels_.tolist()
+    [0, 1, 0]
+    """
+    membership = model.membership_
+    if not membership.shape[1]:
+        return Assigned(model.labels_, model.probabilities_, membership, 0)
+    probability = membership.max(axis=1)
+    labels = np.where(probability > 0, membership.argmax(axis=1), -1)
+    # A cluster that is nobody's first choice keeps its column, behind the others.
+    named, order = order_by_size(labels, weights)
+    rest = np.setdiff1d(np.arange(membership.shape[1]), order)
+    columns = np.concatenate([order, rest])
+    return Assigned(named, probability.astype(np.float32), membership[:, columns], membership.shape[1])
