@@ -12,6 +12,8 @@ import xarray as xr
 from refold.backprojection import Refolder
 from refold.cube import n_pixels, navigation_dims, signal_dims
 from refold.engine import Once, ZarrWriter, current_settings, plan_grid, settings, sweep
+from refold.engine.display import progress_for_terminal
+from refold.engine.progress import Progress
 from refold.engine.resident import peak_memory
 from refold.errors import ParameterError
 from refold.planning import Grid
@@ -42,7 +44,7 @@ def stability(
     memory: int | str | None = None,
     workers: int | None = None,
     client: Any = None,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Stability:
     """Repeat a run's embedding and clustering, and say for every pixel how many repeats agree with its label.
 
@@ -101,6 +103,7 @@ def stability(
     varied = _checked(finished, repeats, vary, dose)
     asked = {"repeats": repeats, "vary": sorted(varied), "dose": dose, "random_state": random_state}
     fingerprint = stage_fingerprint(_STAGE, asked, finished.records["labels"].fingerprint, _PACKAGES)
+    progress = progress if progress is not None else progress_for_terminal()
     with settings(memory=memory, workers=workers, client=client, progress=progress):
         known = finished.records.get(_STAGE)
         if known is None or known.fingerprint != fingerprint:

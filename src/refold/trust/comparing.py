@@ -203,7 +203,8 @@ def _opened(run: Any, fallback: str) -> tuple[str, xr.Dataset]:
 def _labels(run: xr.Dataset, name: str) -> xr.DataArray:
     if "labels" not in run:
         raise StoreError(f"{name} without labels", "a run that got as far as that", "finish it with refold.run")
-    return run["labels"]
+    labels: xr.DataArray = run["labels"]
+    return labels
 
 
 def _check_grids(one: xr.DataArray, other: xr.DataArray) -> None:
@@ -235,7 +236,8 @@ def _valid(labels: xr.DataArray, run: xr.Dataset) -> xr.DataArray:
     """The labels, with pixels marked that the run could not use."""
     if "residual" not in run:
         return labels
-    return xr.where(run["residual"].notnull(), labels, np.int32(INVALID)).transpose(*labels.dims)
+    marked: xr.DataArray = xr.where(run["residual"].notnull(), labels, np.int32(INVALID))
+    return marked.transpose(*labels.dims)
 
 
 def _renamed(labels: xr.DataArray, names: npt.NDArray[np.int32], like: xr.DataArray) -> xr.DataArray:

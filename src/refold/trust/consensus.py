@@ -69,7 +69,7 @@ def agree(votes: npt.ArrayLike, weights: npt.ArrayLike, named_as: npt.ArrayLike 
     votes, weights = np.asarray(votes, np.int32), np.asarray(weights, np.float64)
     profiles, of_row = np.unique(votes.T, axis=0, return_inverse=True)
     of_row = of_row.ravel()
-    mass = np.bincount(of_row, weights, minlength=len(profiles))
+    mass = np.asarray(np.bincount(of_row, weights, minlength=len(profiles)), np.float64)
     clustered = (profiles >= 0).mean(axis=1)
     by_mass = np.argsort(-mass, kind="stable")
     sure = by_mass[clustered[by_mass] > _MAJORITY]
