@@ -1,8 +1,13 @@
 """The command line. Each command delegates to one call."""
 
-from refold.cli.app import app, main  # isort: split
-from refold.cli import running  # isort: split  # commands are listed in this order
-from refold.cli import looking  # isort: split
-from refold.cli import agreeing, recipes
+from refold.cli.agreeing import compare, stability
+from refold.cli.app import app, main
+from refold.cli.looking import demo, info, report
+from refold.cli.recipes import recipes
+from refold.cli.running import convert, plan, run
 
-__all__ = ["agreeing", "app", "looking", "main", "recipes", "running"]
+for command in (run, plan, convert, info, report, compare, stability, demo):  # as they are listed
+    app.command()(command)
+app.add_typer(recipes, name="recipe")
+
+__all__ = ["app", "main"]

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.app import app
 from refold.cli.options import AsJson, Memory, Workers
 from refold.cli.printing import out, print_json
 
 
-@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="A run's store.")],
     second: Annotated[Path, typer.Argument(help="Another run of the same scan.")],
@@ -27,7 +25,6 @@ def compare(
     print_json(found.as_dict()) if json_ else out.print(str(found), markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
 def stability(
     store: Annotated[Path, typer.Argument(help="A run's store.")],
     repeats: Annotated[int, typer.Option(help="How often landmarks, embedding and clusters are found anew.")] = 10,

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from refold.cli.app import app
 from refold.cli.options import (
     AsJson,
 )
@@ -16,7 +15,6 @@ from refold.cli.printing import out, print_json, print_table, short, tell
 from refold.planning import format_bytes
 
 
-@app.command()
 def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")], json_: AsJson = False) -> None:
     """List the signals of a file: shape, dims, units, chunks, size."""
     from refold.source import info as info_of
@@ -34,7 +32,6 @@ def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")],
     print_table(table)
 
 
-@app.command()
 def report(
     store: Annotated[Path, typer.Argument(help="A run's store.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the page.")] = None,
@@ -48,7 +45,6 @@ def report(
     print_json({"store": str(store), "report": str(page)}) if json_ else out.print(f"report  {page}", soft_wrap=True)
 
 
-@app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Where to put phantom, run and report.")] = Path(
         "refold-demo"

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from refold.cli.app import app
 from refold.cli.options import AsJson
 from refold.cli.printing import out, print_json
 from refold.recipe import Recipe, shipped, shipped_text
 
 recipes = typer.Typer(help="Recipes that come with Refold.", no_args_is_help=True, add_completion=False)
-app.add_typer(recipes, name="recipe")
 
 
 @recipes.command("list")

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from refold.cli.app import app
 from refold.cli.options import (
     AsJson,
     Base,
@@ -34,7 +33,6 @@ from refold.planning import format_bytes
 from refold.recipe import parse_factors
 
 
-@app.command()
 def run(
     scan: Scan,
     output: Output = None,
@@ -81,7 +79,6 @@ def run(
     print_json(outcome.as_dict()) if json_ else tell(outcome.as_dict())
 
 
-@app.command()
 def plan(
     scan: Scan,
     output: Output = None,
@@ -149,7 +146,6 @@ def plan(
         out.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
 def convert(
     scan: Scan,
     output: Annotated[Path, typer.Option("--output", "-o", help="The new Zarr store.")],
