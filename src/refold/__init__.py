@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refold.backprojection import backproject as backproject
+    from refold.backprojection import cluster_labels as cluster_labels
     from refold.backprojection import cluster_statistics as cluster_statistics
     from refold.cluster import HDBSCAN as HDBSCAN
     from refold.cluster import Agglomerative as Agglomerative
@@ -67,7 +68,7 @@ __version__ = "0.1.0.dev0"
 
 # Names are resolved when first used, so that `import refold` costs no more than what is needed.
 _ROOMS = {
-    "refold.backprojection": ("backproject", "cluster_statistics"),
+    "refold.backprojection": ("backproject", "cluster_labels", "cluster_statistics"),
     "refold.cluster": (
         "HDBSCAN",
         "Agglomerative",

@@ -72,6 +72,7 @@ VARIABLES = {
         Variable("cluster_mean", ("cluster", SIGNAL), "float32", "mean signal of each cluster"),
         Variable("cluster_std", ("cluster", SIGNAL), "float32", "standard deviation of the signal in each cluster"),
         Variable("cluster_size", ("cluster",), "int64", "pixels in each cluster", fill=0),
+        Variable("cluster_labels", ("cluster", NAVIGATION), "uint8", "1 where a pixel is in the cluster", fill=0),
         Variable("landmark_pixel", ("landmark",), "int64", "flat index of the landmark on the scan's grid", fill=-1),
         Variable("landmark_scores", ("landmark", "component"), "float32", "coordinates of the landmark"),
         Variable("landmark_weight", ("landmark",), "float64", "how many pixels the landmark stands for"),
