@@ -15,8 +15,8 @@ from sklearn.base import clone
 
 from refold.cube import as_cube, n_pixels, signal_dims
 from refold.engine import sweep
-from refold.errors import CubeError, DataError, ParameterError
-from refold.features import DeviationSelection, find_beam
+from refold.errors import CubeError, DataError, ParameterError, StoreError
+from refold.features import ChannelSelection, DeviationSelection, find_beam
 from tests.guards import chunk_keys, count_reads, no_compute
 from tests.strategies import cubes
 
@@ -186,6 +186,24 @@ def test_fitting_is_a_sweep_and_settling():
     results = sweep(cube, *visitors)
     with no_compute():
         settled.settle(cube, results)
+
+
+@pytest.mark.parametrize("kind", [DeviationSelection, ChannelSelection])
+def test_a_selection_is_saved_and_taken_up(tmp_path, kind):
+    cube = cube_of(counts_of())
+    model = kind(keep=np.float64(0.25)).fit(cube)
+    model.to_dataset().to_zarr(tmp_path / "selection.zarr")
+    again = kind.from_dataset(xr.open_zarr(tmp_path / "selection.zarr"))
+    assert again.get_params() == model.get_params()
+    for name in ("mask_", "deviation_", "mean_"):
+        xr.testing.assert_identical(getattr(again, name), getattr(model, name))
+    xr.testing.assert_identical(again.transform(cube).compute(), model.transform(cube).compute())
+    xr.testing.assert_identical(again.fold(again.transform(cube)), model.fold(model.transform(cube)))
+    if kind is DeviationSelection:
+        assert again.beam_ == model.beam_
+    for other in (xr.Dataset(), model.to_dataset().assign_attrs(refold_selection='{"model": "PCA"}')):
+        with pytest.raises(StoreError):
+            kind.from_dataset(other)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,10 @@ Window = tuple[float, float]
 _EV = {"eV": 1.0, "keV": 1e3, "meV": 1e-3, "MeV": 1e6}
 _WIDE = 3.0  # resolutions
 _RESOLUTION = "eds_energy_resolution_MnKa"
+
+
+def _pairs(windows: Sequence[Sequence[float]]) -> list[Window]:
+    return [(float(low), float(high)) for low, high in windows]
 
 
 class ChannelSelection(Selection):
@@ -65,6 +69,7 @@ class ChannelSelection(Selection):
     """
 
     _clip = False
+    _fitted: ClassVar[dict[str, Callable[[Any], Any]]] = {"included_": _pairs, "excluded_": _pairs}
 
     included_: list[Window]
     excluded_: list[Window]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -61,6 +62,8 @@ class DeviationSelection(Selection):
     >>> model.fold(features.mean(("y", "x"))).dims
     ('ky', 'kx')
     """
+
+    _fitted: ClassVar[dict[str, Callable[[Any], Any]]] = {"beam_": lambda beam: None if beam is None else Beam(*beam)}
 
     beam_: Beam | None
 

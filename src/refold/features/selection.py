@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import check_cube, n_features, signal_dims, signal_shape
 from refold.engine import Moments, MomentsResult, sweep
-from refold.errors import CubeError, DataError, ParameterError
+from refold.errors import CubeError, DataError, ParameterError, StoreError
 from refold.features.counts import Counts
 from refold.features.rows import feature_coords, lay
 
 Mask = npt.NDArray[np.bool_]
+_NOTE = "refold_selection"
 
 
 class Selection(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -26,6 +29,7 @@ class Selection(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
 
     log: bool = False
     _clip = True  # values at zero
+    _fitted: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # besides the images: how each is read from JSON
 
     mask_: xr.DataArray
     deviation_: xr.DataArray
@@ -72,14 +76,14 @@ class Selection(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         cube, (moments,) = check_cube(cube), results
         if moments.count == 0:
             raise DataError("no pixel whose signal is finite", "at least one", "mask dead channels with refold.mask")
-        self.mean_ = _image(cube, moments.mean, "mean", log=self.log)
-        self.deviation_ = _image(cube, np.sqrt(moments.variance), "standard deviation", log=self.log)
+        self.mean_ = _image(cube, moments.mean, "mean", "mean", log=self.log)
+        self.deviation_ = _image(cube, np.sqrt(moments.variance), "deviation", "standard deviation", log=self.log)
         varies = (moments.maximum > moments.minimum).reshape(signal_shape(cube))
         mask = self._choose(cube, varies)
         self.n_features_ = int(mask.sum())
         if not self.n_features_:
             raise DataError("no channel that varies among those allowed", "at least one", "allow more: see the options")
-        self.mask_ = _image(cube, mask, "kept")
+        self.mask_ = _image(cube, mask, "mask", "kept")
         return self
 
     def fit(self, cube: xr.DataArray, y: object = None) -> Self:
@@ -176,6 +180,50 @@ class Selection(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no ty
         spread = spread.assign_coords({str(dim): self.mask_[dim] for dim in dims})
         return spread.transpose(*order)
 
+    def to_dataset(self) -> xr.Dataset:
+        """The fitted selection as a dataset: arrays, and JSON in its attributes.
+
+        Returns
+        -------
+        xarray.Dataset
+            What `from_dataset` takes: ``mask``, ``deviation`` and ``mean`` over the signal dims.
+        """
+        check_is_fitted(self, "mask_")
+        fitted = {name: getattr(self, name) for name in self._fitted}
+        note = {"model": type(self).__name__, "parameters": self.get_params(deep=False), "fitted": fitted}
+        images = {"mask": self.mask_, "deviation": self.deviation_, "mean": self.mean_}
+        return xr.Dataset(images, attrs={_NOTE: json.dumps(note, default=_plain)})
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Take up a selection from the dataset that `to_dataset` made.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            In memory, or opened from a store.
+
+        Returns
+        -------
+        Selection
+            Fitted; it transforms and folds as the one that was saved.
+
+        Raises
+        ------
+        StoreError
+            If the dataset is something else.
+        """
+        note = json.loads(dataset.attrs.get(_NOTE, "{}"))
+        if note.get("model") != cls.__name__:
+            found = f"a dataset of {note.get('model', 'no selection')}"
+            raise StoreError(found, f"one of {cls.__name__}", "read it with the class that made it")
+        model = cls(**note["parameters"])
+        for name, read in cls._fitted.items():
+            setattr(model, name, read(note["fitted"][name]))
+        model.mask_, model.deviation_, model.mean_ = (dataset[name].load() for name in ("mask", "deviation", "mean"))
+        model.n_features_ = int(model.mask_.sum())
+        return model
+
     @abstractmethod
     def _choose(self, cube: xr.DataArray, varies: Mask) -> Mask:
         """Tell which signal pixels to keep, of those that vary at all; over the signal dims."""
@@ -245,15 +293,20 @@ def share_of(name: str, value: Any) -> float:
     return float(value)
 
 
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as JSON has them."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
 def _corner(cube: xr.DataArray) -> dict[Any, int]:
     return {dim: 0 for dim in cube.dims if dim not in signal_dims(cube)}
 
 
-def _image(cube: xr.DataArray, values: npt.NDArray[Any], meaning: str, *, log: bool = False) -> xr.DataArray:
+def _image(cube: xr.DataArray, values: npt.NDArray[Any], name: str, meaning: str, *, log: bool = False) -> xr.DataArray:
     """Values over the signal dims, with the cube's coordinates."""
     dims = signal_dims(cube)
     coords = {key: coord for key, coord in cube.coords.items() if set(coord.dims) <= set(dims) and coord.dims}
     attrs = {"long_name": f"{meaning} of log(1 + counts)" if log else meaning}
     if "units" in cube.attrs and not log and values.dtype.kind == "f":
         attrs["units"] = cube.attrs["units"]
-    return xr.DataArray(values.reshape(signal_shape(cube)), coords, dims, attrs=attrs)
+    return xr.DataArray(values.reshape(signal_shape(cube)), coords, dims, name, attrs)
