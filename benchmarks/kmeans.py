@@ -68,7 +68,7 @@ def refold_kmeans(case: Case) -> Work:
 
     def work() -> np.ndarray:
         model = known(CLASSES, init=first, max_iter=ITERATIONS, tol=0)
-        return np.asarray(model.fit(cube).predict(cube)).reshape(cube.shape[:-1])
+        return np.asarray(model.fit_predict(cube)).reshape(cube.shape[:-1])
 
     return work
 

@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 
+_TILE = 16  # rows that are screened together
+_PANEL = 1024  # of their features
 _WIDE = 1 << 20  # features from which sums in single precision could be off by a quarter
 
 
@@ -79,23 +81,43 @@ def _square(rows, i, coarse, j):  # type: ignore[no-untyped-def]  # compiled
 
 
 @_reordered
-def _squares(rows, i, coarse, squares):  # type: ignore[no-untyped-def]  # compiled
-    """Squares of the distances of a row to all centres, nearly; four at a time, so that a row is loaded less often."""
+def _screen(rows, first, last, coarse, squares):  # type: ignore[no-untyped-def]  # compiled
+    """Squares of the distances of some rows to all centres, nearly.
+
+    Four centres at a time, so that a row is loaded less often; one panel of features after the other, so that what all
+    rows and four centres have there stays in the nearest cache.
+    """
     kind = coarse.dtype.type
-    whole = coarse.shape[0] // 4 * 4
-    for j in range(0, whole, 4):
-        a = b = c = d = kind(0)
-        for f in range(coarse.shape[1]):
-            value = kind(rows[i, f])
-            p, q = value - coarse[j, f], value - coarse[j + 1, f]
-            v, w = value - coarse[j + 2, f], value - coarse[j + 3, f]
-            a += p * p
-            b += q * q
-            c += v * v
-            d += w * w
-        squares[j], squares[j + 1], squares[j + 2], squares[j + 3] = a, b, c, d
-    for j in range(whole, coarse.shape[0]):
-        squares[j] = _square(rows, i, coarse, j)
+    whole, features = coarse.shape[0] // 4 * 4, coarse.shape[1]
+    squares[: last - first] = kind(0)
+    for begin in range(0, features, _PANEL):
+        n = min(_PANEL, features - begin)
+        for j in range(0, whole, 4):
+            c0, c1 = coarse[j, begin : begin + n], coarse[j + 1, begin : begin + n]
+            c2, c3 = coarse[j + 2, begin : begin + n], coarse[j + 3, begin : begin + n]
+            for t in range(last - first):
+                row = rows[first + t, begin : begin + n]
+                a = b = c = d = kind(0)
+                for f in range(n):
+                    value = kind(row[f])
+                    p, q, v, w = value - c0[f], value - c1[f], value - c2[f], value - c3[f]
+                    a += p * p
+                    b += q * q
+                    c += v * v
+                    d += w * w
+                squares[t, j] += a
+                squares[t, j + 1] += b
+                squares[t, j + 2] += c
+                squares[t, j + 3] += d
+        for j in range(whole, coarse.shape[0]):
+            c0 = coarse[j, begin : begin + n]
+            for t in range(last - first):
+                row = rows[first + t, begin : begin + n]
+                a = kind(0)
+                for f in range(n):
+                    p = kind(row[f]) - c0[f]
+                    a += p * p
+                squares[t, j] += a
 
 
 @_compiled
@@ -139,13 +161,13 @@ def _longest(square, screen):  # type: ignore[no-untyped-def]  # compiled
 
 
 @_compiled
-def _settle(rows, i, screen, squares, limit):  # type: ignore[no-untyped-def]  # compiled
+def _settle(rows, i, screen, squares, t, limit):  # type: ignore[no-untyped-def]  # compiled
     """The nearest in double precision among the centres whose squares are not beyond the limit."""
     if not _finite(rows, i):
         return -1
     best, nearest = np.inf, 0
-    for j in range(squares.size):
-        if not squares[j] > limit:
+    for j in range(squares.shape[1]):
+        if not squares[t, j] > limit:
             exact = _exact(rows, i, screen.exact, j)
             if exact < best:
                 best, nearest = exact, j
@@ -153,12 +175,14 @@ def _settle(rows, i, screen, squares, limit):  # type: ignore[no-untyped-def]  #
 
 
 @_compiled
-def _nearest(rows, i, screen, squares):  # type: ignore[no-untyped-def]  # compiled
-    """The nearest centre of a row, -1 where it is not finite; and what no other centre is nearer than."""
-    _squares(rows, i, screen.coarse, squares)
-    nearest, best, second = 0, np.float64(squares[0]), np.inf
-    for j in range(1, squares.size):
-        square = np.float64(squares[j])
+def _nearest(rows, i, screen, squares, t):  # type: ignore[no-untyped-def]  # compiled
+    """The nearest centre of a row, -1 where it is not finite; and what no other centre is nearer than.
+
+    The row is number `t` of those screened together.
+    """
+    nearest, best, second = 0, np.float64(squares[t, 0]), np.inf
+    for j in range(1, squares.shape[1]):
+        square = np.float64(squares[t, j])
         if square < best:
             nearest, best, second = j, square, best
         elif square < second:
@@ -166,7 +190,7 @@ def _nearest(rows, i, screen, squares):  # type: ignore[no-untyped-def]  # compi
     reach = _longest(best, screen) + screen.apart
     limit = (reach * reach + screen.least) / (1.0 - screen.share)
     if not second > limit or not best < np.inf:  # also where something is not a number
-        settled = _settle(rows, i, screen, squares, limit)
+        settled = _settle(rows, i, screen, squares, t, limit)
         second = best if settled != nearest else second
         nearest = settled
     return nearest, math.sqrt(max(0.0, second * (1.0 - screen.share) - screen.least)) - screen.apart
@@ -208,10 +232,12 @@ def assign(rows, weights, screen, before, after, bounds, totals, masses, counts)
     inertia : float
         Weighted sum of the squares of the distances to the nearest centre.
     """
-    squares = np.empty(screen.coarse.shape[0], screen.coarse.dtype)
+    squares = np.empty((_TILE, screen.coarse.shape[0]), screen.coarse.dtype)
     moved, inertia = 0, 0.0
     for i in range(rows.shape[0]):
-        new, lower = _nearest(rows, i, screen, squares)
+        if i % _TILE == 0:
+            _screen(rows, i, min(i + _TILE, rows.shape[0]), screen.coarse, squares)
+        new, lower = _nearest(rows, i, screen, squares, i % _TILE)
         weight = weights[i] if weights.size else 1.0
         after[i] = new
         if new != before[i]:
@@ -242,7 +268,7 @@ def reassign(rows, weights, screen, ways, before, after, bounds, totals, masses,
     int
         Rows whose cluster changed.
     """
-    squares = np.empty(screen.coarse.shape[0], screen.coarse.dtype)
+    squares = np.empty((1, screen.coarse.shape[0]), screen.coarse.dtype)
     moved = 0
     for i in range(rows.shape[0]):
         old = before[i]
@@ -254,14 +280,15 @@ def reassign(rows, weights, screen, ways, before, after, bounds, totals, masses,
         if upper >= near:
             upper = _longest(np.float64(_square(rows, i, screen.coarse, old)), screen)
         if upper >= near:
-            new, lower = _nearest(rows, i, screen, squares)
+            _screen(rows, i, i + 1, screen.coarse, squares)
+            new, lower = _nearest(rows, i, screen, squares, 0)
             if new != old:
                 moved += 1
                 after[i] = new
                 weight = weights[i] if weights.size else 1.0
                 _add(rows, i, -1, weight, old, totals, masses, counts)
                 _add(rows, i, 1, weight, new, totals, masses, counts)
-            upper = _longest(np.float64(squares[new]), screen)
+            upper = _longest(np.float64(squares[0, new]), screen)
         bounds[i, 0], bounds[i, 1] = upper * (1.0 + 1e-6), lower - abs(lower) * 1e-6
     return moved
 
@@ -269,9 +296,11 @@ def reassign(rows, weights, screen, ways, before, after, bounds, totals, masses,
 @_compiled
 def nearest_centres(rows, screen, labels, distances):  # type: ignore[no-untyped-def]  # compiled
     """The nearest centre of each row, -1 where it is not finite; and the squared distance, where there is room."""
-    squares = np.empty(screen.coarse.shape[0], screen.coarse.dtype)
+    squares = np.empty((_TILE, screen.coarse.shape[0]), screen.coarse.dtype)
     for i in range(rows.shape[0]):
-        labels[i] = _nearest(rows, i, screen, squares)[0]
+        if i % _TILE == 0:
+            _screen(rows, i, min(i + _TILE, rows.shape[0]), screen.coarse, squares)
+        labels[i] = _nearest(rows, i, screen, squares, i % _TILE)[0]
         if distances.size:
             distances[i] = _exact(rows, i, screen.exact, labels[i]) if labels[i] >= 0 else np.nan
 

@@ -130,8 +130,8 @@ class KMeans(Centroids):
         self._check_count(cube)
         masses = self._weights(cube, weights)
         starts = self._starts(cube, masses)
-        n_starts = self.n_init if isinstance(starts, Starting) else 1
-        lloyd = Lloyd(cube, self.n_clusters, n_starts, self.max_iter, self.tol, masses)
+        n_starts, drawn = (self.n_init, starts.n_drawn) if isinstance(starts, Starting) else (1, 0)
+        lloyd = Lloyd(cube, self.n_clusters, n_starts, self.max_iter, self.tol, masses, rows=drawn)
         best = lloyd.run(starts)
         self.inertia_ = best.inertia
         self.n_iter_ = len(best.moved)

@@ -142,6 +142,8 @@ class Lloyd:
         What each pixel counts, on the scan's grid.
     keep : bool
         Whether to keep blocks in memory.
+    rows : int
+        Rows that a sweep holds for each start, if more than one for each cluster: those drawn to start from.
 
     Notes
     -----
@@ -157,6 +159,7 @@ class Lloyd:
     tol: float
     weights: Doubles | None = None
     keep: bool = True
+    rows: int = 0
 
     def __post_init__(self) -> None:
         setup = current_settings()
@@ -164,7 +167,7 @@ class Lloyd:
         share = memory // 2 if self.keep and setup.client is None else 0
         states: list[Any] = [
             Moments(n_features=features),
-            _Room(8 * self.n_starts * self.n_clusters * (features + 2)),
+            _Room(8 * self.n_starts * max(self.n_clusters, self.rows) * (features + 2)),
         ]
         grid = plan_grid(self.cube, *states, memory=memory - share, workers=setup.workers, client=setup.client)
         self.kept = Kept(self.cube, grid, max(0, share - pixels * self.n_starts * _PIXEL_BYTES))

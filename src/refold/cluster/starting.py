@@ -194,12 +194,17 @@ class Starting:
     seed: int
     weights: Doubles | None
 
+    @property
+    def n_drawn(self) -> int:
+        """Pixels that one sweep draws for each start."""
+        return 1 if self.method == "k-means++" else _OVERSAMPLING * self.n_clusters
+
     def find(self, look: Look) -> list[Doubles]:
         """Find the centres of every start; none where no pixel is valid."""
         rng = np.random.default_rng(self.seed)
         if self.method == "k-means++":
             return [self._filled(drawn) for drawn in self._draw(look, rng, [1] * self.n_clusters)]
-        drawn = self._draw(look, rng, [_OVERSAMPLING * self.n_clusters] * (1 + _ROUNDS))
+        drawn = self._draw(look, rng, [self.n_drawn] * (1 + _ROUNDS))
         if not all(map(len, drawn)):
             return drawn
         shares = look(Share(drawn, self.weights))
