@@ -17,9 +17,10 @@ def test_tritanopic_eyes_too():
     assert separation((*palette(40), NOISE), "tritanopia") > 5
 
 
-def test_the_first_three_clusters_are_apart_in_grey():
-    lightness = np.sort(to_lab(to_rgb(palette(3)))[:, 0])
-    assert np.diff(lightness).min() > 10
+def test_the_first_clusters_and_noise_are_apart_in_grey():
+    lightness = to_lab(to_rgb([*palette(8), NOISE]))[:, 0]
+    assert np.diff(np.sort(lightness[:3])).min() > 10
+    assert np.abs(lightness[:8] - lightness[8]).min() > 6
 
 
 def test_a_cluster_keeps_its_colour_when_more_are_found():

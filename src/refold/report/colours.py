@@ -28,8 +28,8 @@ __all__ = ["INVALID", "NOISE", "ink_on", "palette", "separation", "simulate", "t
 Vision = Literal["normal", "deuteranopia", "protanopia", "tritanopia"]
 Floats = NDArray[np.float64]
 
-NOISE = "#a3a8ae"
-"""Neutral grey of pixels that belong to no cluster."""
+NOISE = "#bcc1c7"
+"""Grey of pixels that belong to no cluster; light enough to be told from the first eight clusters in grey too."""
 INVALID = "#6e7781"
 """Hatching of pixels that could not be used (NaN, or nothing recorded)."""
 

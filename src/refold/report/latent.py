@@ -88,7 +88,7 @@ def _scatter(axes: Axes, points: Points, pair: tuple[int, int], tally: Tally, lo
     area = point_area(len(x), inches)
     noise = points.labels < 0
     options: dict[str, Any] = {"linewidths": 0, "rasterized": True}
-    axes.scatter(x[noise], y[noise], s=area, c=NOISE, alpha=0.5, **options)
+    axes.scatter(x[noise], y[noise], s=area, c=NOISE, alpha=0.7, **options)
     colours = np.array([*tally.colours, NOISE])[np.searchsorted(tally.ids, points.labels[~noise])]
     order = np.random.default_rng(0).permutation(int((~noise).sum()))  # else the last cluster would hide the others
     if len(order):
