@@ -21,7 +21,7 @@ from refold.features.positions import Between, linear, nearest, positions
 
 Array = npt.NDArray[Any]
 Method = Literal["nearest", "linear"]
-_MOST_BYTES = 2**26  # of a block of the result
+_MOST_BYTES = 2**24  # of a block of the result; interpolation holds some three of them
 
 
 def align(cube: xr.DataArray, like: xr.DataArray | xr.Dataset, method: Method = "nearest") -> xr.DataArray:
@@ -139,9 +139,11 @@ class Steps:
             lower = np.take(values, place.below, axis=axis)
             if place.share.any():
                 share = place.share.astype(self.dtype).reshape(along)
-                upper = np.take(values, place.above, axis=axis)
+                upper = np.take(values, place.above, axis=axis).astype(self.dtype, copy=False)
                 lower = lower.astype(self.dtype, copy=False)
-                lower = lower * (1 - share) + upper * share
+                lower *= 1 - share
+                upper *= share
+                lower += upper
             values = lower
         values = values.astype(self.dtype, copy=False)
         for axis, place in enumerate(self.places):
