@@ -93,6 +93,7 @@ def test_lines_are_as_wide_as_the_detector_says():
 def test_lines_of_elements():
     pytest.importorskip("xraydb")
     assert line_energies("Si_Ka")["Ka1"] == pytest.approx(1740, abs=2)
+    assert line_energies("Cu_Ka") == {"Ka2": 8026.7, "Ka1": 8046.3}
     assert set(line_energies("Cu_K")) == {"Ka1", "Ka2", "Kb1", "Kb3"}
     assert {key[0] for key in line_energies("Pt")} == {"K", "L", "M"}
     assert line_energies("H") == {}

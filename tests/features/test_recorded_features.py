@@ -10,7 +10,7 @@ import refold
 
 def test_nanocubes(shared_data):
     """A saturated beam five pixels wide, reflections, and the ghost of the beam in the detector."""
-    scan = refold.open(shared_data / "4dstem" / "mgo_60x60.zspy").isel(y=slice(0, 60, 4), x=slice(0, 60, 4))
+    scan = refold.open(shared_data / "4dstem" / "mgo_60x60.zspy").isel(y=slice(15, 45), x=slice(30, 60))
     model = refold.DeviationSelection().fit(scan)
     assert model.beam_ == pytest.approx((-0.0105, 0.0032, 0.145), abs=0.01)
     distance = np.hypot(scan.ky - model.beam_.cy, scan.kx - model.beam_.cx)

@@ -39,7 +39,7 @@ def line_energies(name: str) -> dict[str, float]:
 
     Examples
     --------
-    >>> line_energies("Cu_Ka")
+    >>> line_energies("Cu_Ka")  # doctest: +SKIP
     {'Ka2': 8026.7, 'Ka1': 8046.3}
     """
     try:
