@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import RobustScaler, StandardScaler
@@ -45,6 +45,7 @@ def table(features: xr.DataArray) -> np.ndarray:
 # --- side by side -----------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=10)  # three cubes, and as many graphs, each
 @given(st.data())
 def test_without_more_it_is_a_concatenation_for_any_chunking(data):
     cubes = {
