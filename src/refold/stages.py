@@ -14,7 +14,7 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from refold.backprojection import Refolder, backproject, cluster_statistics, to_full_grid
-from refold.cluster import Clusterer, assign_all, clusterer_of
+from refold.cluster import Assigned, Clusterer, NearestCentre, assign_all, assigned_to, clusterer_of
 from refold.cube import n_features
 from refold.embed import LATENT_GAP, UMAP, Landmarks
 from refold.engine import ClusterSums, Histogram, Once, ZarrWriter, current_settings, plan_grid, sweep
@@ -140,17 +140,30 @@ class Work(Outline):
         self.store.write(EMBED, xr.Dataset(found))
         return {"landmarks": len(landmarks.pixels_)}
 
+    @property
+    def _on_all_pixels(self) -> bool:
+        """Whether clusters are sought among all pixels, and not among landmarks: k-means can, out of core."""
+        return self.recipe.cluster.method == "kmeans" and self.recipe.embed.method == "none"
+
     def cluster(self) -> dict[str, Any]:
-        """Cluster the landmarks."""
+        """Cluster the landmarks; or, by k-means, every pixel's scores."""
         marks = self.store.read(EMBED).load()
         rows = marks.get("landmark_embedding", marks["landmark_scores"])
         weights = marks["landmark_weight"].values
         options = self.recipe.section("cluster")
         if options.get("cluster_selection_epsilon", 0.0) is None:
             options["cluster_selection_epsilon"] = LATENT_GAP if "landmark_embedding" in marks else 0.0
-        model: Clusterer = clusterer_of(self.recipe.cluster.method, **options).fit(rows.values, weights=weights)
-        answer = assign_all(model, weights) if self.recipe.cluster.soft_labels else model
-        found = {
+        model = clusterer_of(self.recipe.cluster.method, **options)
+        found: dict[str, Any] = {}
+        answer: Clusterer | Assigned
+        if self._on_all_pixels:
+            centres = np.asarray(model.fit(self._scores()).cluster_centers_, np.float64)
+            found["centres"] = (("cluster", "component"), centres)
+            answer = assigned_to(NearestCentre(centres), rows.values)
+        else:
+            fitted: Clusterer = model.fit(rows.values, weights=weights)
+            answer = assign_all(fitted, weights) if self.recipe.cluster.soft_labels else fitted
+        found |= {
             "landmark_label": ("landmark", answer.labels_),
             "landmark_probability": ("landmark", answer.probabilities_),
             "landmark_membership": (("landmark", "cluster"), answer.membership_),
@@ -167,7 +180,9 @@ class Work(Outline):
         group = BINNED if self.binned else LABELS
         templates = {str(name): like for name, like in backproject(scores, marks, **answers).items()}
         targets = self.store.targets(group, templates, chunks)
-        sweep(scores, ZarrWriter(targets, Refolder(marks, **answers), shared=shared), grid=grid, label="labels")
+        centres = self.store.read(CLUSTER).get("centres")
+        answer = Refolder(marks, **answers) if centres is None else NearestCentre(centres.values)
+        sweep(scores, ZarrWriter(targets, answer, shared=shared), grid=grid, label="labels")
         if self.binned:
             self.store.write(LABELS, _evenly_chunked(to_full_grid(self.store.read(BINNED), self.full.coords)))
         return {}

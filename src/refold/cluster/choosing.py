@@ -10,19 +10,23 @@ import numpy.typing as npt
 
 from refold.cluster.agglomerative import Agglomerative
 from refold.cluster.hdbscan import HDBSCAN
+from refold.cluster.kmeans import KMeans
 from refold.cluster.mixture import GaussianMixture
 from refold.cluster.naming import order_by_size
+from refold.cluster.nearest_centre import NearestCentre
 from refold.cluster.protocol import Clusterer
+from refold.engine import Block, Where
 from refold.errors import ParameterError
 
 _KINDS: dict[str, Any] = {
     "hdbscan": HDBSCAN,
+    "kmeans": KMeans,
     "gaussian_mixture": GaussianMixture,
     "agglomerative": Agglomerative,
 }
 
 
-def clusterer_of(method: str, **options: Any) -> Clusterer:
+def clusterer_of(method: str, **options: Any) -> Any:
     """Make the clusterer of a name.
 
     Parameters
@@ -34,7 +38,7 @@ def clusterer_of(method: str, **options: Any) -> Clusterer:
 
     Returns
     -------
-    Clusterer
+    Clusterer, or KMeans, which also clusters cubes
         Not fitted.
 
     Raises
@@ -50,12 +54,11 @@ def clusterer_of(method: str, **options: Any) -> Clusterer:
     if method not in _KINDS:
         raise ParameterError(f"method {method!r}", f"one of {', '.join(_KINDS)}", "name one of these")
     try:
-        made: Clusterer = _KINDS[method](**options)
+        return _KINDS[method](**options)
     except TypeError as error:
         raise ParameterError(
             f"options {', '.join(options)} ({error})", f"those of refold.{_KINDS[method].__name__}", "leave it out"
         ) from error
-    return made
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,30 @@ class Assigned:
     probabilities_: npt.NDArray[np.float32]
     membership_: npt.NDArray[np.float32]
     n_clusters_: int
+
+
+def assigned_to(centres: NearestCentre, rows: npt.NDArray[Any]) -> Assigned:
+    """Clusters of rows by the nearest centre.
+
+    Parameters
+    ----------
+    centres : NearestCentre
+        Of the clusters.
+    rows : ndarray, shape (rows, feature)
+        What is asked about.
+
+    Returns
+    -------
+    Assigned
+        The same that pixels with these rows are given.
+
+    Examples
+    --------
+    >>> assigned_to(NearestCentre(np.array([[1.0], [5.0]])), np.array([[4.0], [0.0]])).labels_
+    array([1, 0], dtype=int32)
+    """
+    found = centres(Block(rows, 1), Where((slice(0, len(rows)),), (len(rows),)))
+    return Assigned(found["labels"], found["probability"], found["membership"], len(centres.centres))
 
 
 def assign_all(model: Clusterer, weights: npt.ArrayLike | None = None) -> Assigned:
