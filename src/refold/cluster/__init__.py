@@ -5,6 +5,7 @@ from __future__ import annotations
 from refold.cluster.agglomerative import Agglomerative
 from refold.cluster.choosing import Assigned, assign_all, assigned_to, clusterer_of
 from refold.cluster.counting import ClusterCount, estimate_clusters
+from refold.cluster.dbcv import validity
 from refold.cluster.hdbscan import HDBSCAN
 from refold.cluster.kmeans import KMeans
 from refold.cluster.minibatch import MiniBatchKMeans
@@ -12,7 +13,6 @@ from refold.cluster.mixture import GaussianMixture
 from refold.cluster.naming import order_by_size
 from refold.cluster.nearest_centre import NearestCentre
 from refold.cluster.protocol import Clusterer
-from refold.cluster.validity import validity
 from refold.cluster.wrapping import LandmarkClusterer, as_clusterer
 
 __all__ = [
