@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from refold.prepare import rebin as rebin
     from refold.recipe import Recipe as Recipe
     from refold.reduce import PCA as PCA
+    from refold.reduce import promote_outliers as promote_outliers
     from refold.report import figures as figures
     from refold.source import convert as convert
     from refold.source import info as info
@@ -102,7 +103,7 @@ _ROOMS = {
     "refold.pipeline": ("plan", "run"),
     "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
     "refold.recipe": ("Recipe",),
-    "refold.reduce": ("PCA",),
+    "refold.reduce": ("PCA", "promote_outliers"),
     "refold.report": ("figures",),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),

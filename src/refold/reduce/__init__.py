@@ -1,5 +1,6 @@
 """Fewer numbers for each pixel that still say what it is."""
 
+from refold.reduce.outlying import Outliers, promote_outliers
 from refold.reduce.pca import PCA
 
-__all__ = ["PCA"]
+__all__ = ["PCA", "Outliers", "promote_outliers"]

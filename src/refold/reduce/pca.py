@@ -25,6 +25,7 @@ from refold.reduce.together import Unfinished
 
 _OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "singular_values", "angles")
 _NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "solver_", "noise_variance_")
+_PROMOTED = ("n_promoted_", "outliers_")
 SOLVERS = ("auto", "scatter", "subspace", "incremental")
 
 
@@ -74,6 +75,10 @@ class PCA(Projecting):
         Sweeps that `fit` made.
     converged_ : numpy.ndarray
         Shape (component,): whether it stopped moving. Components that lie past the eigengap, among the noise, do not.
+    n_promoted_ : int
+        Components, the last ones, that `refold.promote_outliers` added.
+    outliers_ : numpy.ndarray
+        Flat indices of the pixels that showed them.
 
     Notes
     -----
@@ -267,6 +272,7 @@ class PCA(Projecting):
         self.mean_ = moments.mean.copy() if center else np.zeros(self.n_features_in_)
         self.scale_ = problem.factors
         self.n_sweeps_ = sweeps + leading.n_sweeps
+        self.n_promoted_, self.outliers_ = 0, np.empty(0, np.int64)
         self.angles_ = leading.angles
         self.converged_ = leading.angles <= self.tol
         self._projection = Projection(self.components_, self.mean_, self.scale_, self.scaling == "poisson")
@@ -290,7 +296,7 @@ class PCA(Projecting):
         parameters = self.get_params(deep=False)
         if not isinstance(self.random_state, int | None):
             parameters["random_state"] = None
-        fitted = {name: getattr(self, name) for name in _NUMBERS}
+        fitted = {name: getattr(self, name) for name in (*_NUMBERS, *_PROMOTED)}
         names = getattr(self, "feature_names_in_", None)
         note = {"parameters": parameters, "fitted": fitted, "dtype": self._dtype.name, "feature_names": names}
         return to_dataset(self, arrays, self._signal, note)
@@ -316,8 +322,9 @@ class PCA(Projecting):
         """
         note = read_note(dataset, cls.__name__)
         model = cls(**note["parameters"])
-        for name, value in note["fitted"].items():
+        for name, value in {"n_promoted_": 0, "outliers_": [], **note["fitted"]}.items():
             setattr(model, name, value)
+        model.outliers_ = np.asarray(model.outliers_, np.int64)
         if note["feature_names"] is not None:
             model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
         for name in _OF_COMPONENTS:
