@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 from sklearn import cluster as theirs
@@ -66,6 +66,7 @@ def test_every_clusterer_keeps_the_protocol(blobs, name):
     assert (heavy.labels_[truth == 2] == 0).mean() > 0.9
 
 
+@settings(max_examples=8)
 @given(st.integers(0, 10_000), st.sampled_from(["full", "diag", "spherical"]))
 def test_a_weight_of_three_is_three_rows(seed, kind):
     rng = np.random.default_rng(seed)

@@ -111,6 +111,8 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         ParameterError
             If an option has a value it cannot have.
         """
+        from threadpoolctl import threadpool_limits
+
         from refold.cluster.weighted_mixture import WeightedMixture
 
         rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
@@ -127,7 +129,9 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
             tol=self.tol,
             random_state=self.random_state,
         )
-        found = model.fit_weighted((rows - centre) / spread, counts)
+        # The start is a k-means, whose threads add up in no fixed order.
+        with threadpool_limits(1, user_api="openmp"):
+            found = model.fit_weighted((rows - centre) / spread, counts)
         self.labels_, order = order_by_size(found, counts)
         self.n_clusters_ = order.size
         posterior = model.predict_proba((rows - centre) / spread)[:, order]
