@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import refold
 from refold.errors import VariableError
 from refold.report.signals import Signals, cubes_of, shrink
 from tests.report.made import make_correlative, make_run
@@ -67,6 +68,29 @@ def test_features_fold_back_to_the_pattern_they_came_from(rows, columns, falls, 
 def test_features_along_one_coordinate_are_a_line_along_it():
     found = Signals.of(of_features(np.ones((2, 4)), radius=("feature", [0.0, 0.1, 0.2, 0.3], {"units": "1/Å"})))
     assert found.axes[0].label == "radius (Å⁻¹)"
+    renamed = (
+        make_correlative()["cluster_mean_profile"].rename(feature="feature_profile").to_dataset(name="cluster_mean")
+    )
+    assert Signals.of(renamed).axes[0].name == "radius"
+
+
+def test_statistics_of_selected_pixels_fold_back():
+    rng = np.random.default_rng(0)
+    row, column = np.nonzero(np.eye(4) + np.eye(4)[::-1])
+    cube = xr.DataArray(
+        rng.random((3, 5, len(row))).astype(np.float32),
+        dims=("y", "x", "feature"),
+        coords={
+            "feature": ("feature", np.arange(len(row)), {"role": "signal"}),
+            "ky": ("feature", row * 0.5),
+            "kx": ("feature", column * 0.5),
+        },
+    )
+    cube = cube.assign_coords({d: (d, np.arange(n), {"role": "navigation"}) for d, n in (("y", 3), ("x", 5))})
+    labels = cube.isel(feature=0, drop=True).astype(np.int32) * 0
+    found = Signals.of(refold.cluster_statistics(cube, labels, 1))
+    np.testing.assert_allclose(found.mean[0][row, column], cube.mean(("y", "x")), rtol=1e-5)
+    assert np.isnan(found.mean[0]).sum() == 8
 
 
 @pytest.mark.parametrize(

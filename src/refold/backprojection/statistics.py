@@ -62,7 +62,9 @@ def cluster_statistics(
     visitor = ClusterSums(labels, n_clusters, n_features=n_features(cube))
     (sums,) = sweep(cube, visitor, **{"label": "cluster means", **sweep_options})
     dims = ("cluster", *signal_dims(cube))
-    coords = {"cluster": np.arange(n_clusters), **{dim: cube.coords[dim] for dim in signal_dims(cube)}}
+    # Numbers along the signal come too, not the index alone: they say where a feature lay.
+    kept = {name: c for name, c in cube.coords.items() if c.dims and {*c.dims} <= {*dims} and c.dtype.kind in "iuf"}
+    coords = {"cluster": np.arange(n_clusters), **kept}
 
     def folded(values: Any) -> xr.DataArray:
         shaped = np.asarray(values, np.float32).reshape(n_clusters, *signal_shape(cube))

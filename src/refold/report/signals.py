@@ -137,8 +137,8 @@ def _variable(kind: str, cube: str) -> str:
 def _geometry(array: xr.DataArray) -> tuple[tuple[Axis, ...], Places | None]:
     """Axes to draw along, and the place of each channel on them unless channels are in order already."""
     dims = [str(d) for d in array.dims[1:]]
-    if dims == ["feature"]:
-        return _features(array)
+    if len(dims) == 1 and dims[0].partition("_")[0] == "feature":  # feature_<cube> where several cubes have features
+        return _features(array, dims[0])
     dims = [d for d in dims if array.sizes[d] > 1] or dims[:1]
     if dims and len(dims) <= 2:
         return tuple(Axis.of(array, d) for d in dims), None
@@ -146,15 +146,15 @@ def _geometry(array: xr.DataArray) -> tuple[tuple[Axis, ...], Places | None]:
     return (Axis("channel", np.arange(channels, dtype=float), "", 1.0),), None
 
 
-def _features(array: xr.DataArray) -> tuple[tuple[Axis, ...], Places | None]:
+def _features(array: xr.DataArray, dim: str) -> tuple[tuple[Axis, ...], Places | None]:
     """Fold features back to where their coordinates say they came from, if that is a place of its own for each."""
-    n = array.sizes["feature"]
+    n = array.sizes[dim]
     known = sorted(
-        (str(name) for name, c in array.coords.items() if c.dims == ("feature",) and name != "feature" and _clean(c)),
+        (str(name) for name, c in array.coords.items() if c.dims == (dim,) and name != dim and _clean(c)),
         reverse=True,  # ky before kx
     )
     if len(known) == 1:
-        axis = Axis.of(array.swap_dims(feature=known[0]), known[0])
+        axis = Axis.of(array.swap_dims({dim: known[0]}), known[0])
         if len(np.unique(axis.values)) == n:
             return (axis,), None
     if len(known) == 2:
@@ -163,7 +163,7 @@ def _features(array: xr.DataArray) -> tuple[tuple[Axis, ...], Places | None]:
         places = row * len(across.values) + column
         if size <= _SPARSEST * n and len(np.unique(places)) == n:
             return (down, across), places
-    return (Axis.of(array, "feature"),), None
+    return (Axis.of(array, dim),), None
 
 
 def _clean(coordinate: xr.DataArray) -> bool:

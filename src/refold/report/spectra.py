@@ -25,6 +25,7 @@ Statistic = Literal["mean", "std"]
 
 _DECADES = 3.0
 _FRAME = 2.4
+_THOUSANDS = 1e4
 _COLOURS: dict[str, str] = {"mean": "inferno", "std": "cividis"}
 
 
@@ -233,7 +234,7 @@ def _stretch(image: Floats, display: Display) -> tuple[Floats, float, float]:
 
 def _draw_number(axes: Axes, signals: Signals, row: int, tally: Tally, colour: str, look: Look) -> None:
     """One number: where it stands among those of all clusters, with its deviation."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     every = signals.mean[:, 0]
     axes.plot(every, np.zeros(len(every)), ls="none", marker="|", markersize=9, color=look.muted, alpha=0.8)
@@ -250,11 +251,13 @@ def _draw_number(axes: Axes, signals: Signals, row: int, tally: Tally, colour: s
         axes.set_xlim(low - margin, high + margin)
     if np.isfinite(every[row]):
         at = (every[row] - axes.get_xlim()[0]) / (axes.get_xlim()[1] - axes.get_xlim()[0])
-        side = "left" if at < 0.2 else "right" if at > 0.8 else "center"
+        side = "left" if at < 0.3 else "right" if at > 0.7 else "center"
         axes.annotate(
             rounded(every[row]), (every[row], 0), xytext=(0, 7), textcoords="offset points", ha=side, va="bottom"
         )
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    if max(map(abs, axes.get_xlim())) > _THOUSANDS:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _draw_spectrum(axes: Axes, signals: Signals, row: int, tally: Tally, colour: str, look: Look) -> None:
