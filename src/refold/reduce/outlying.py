@@ -139,8 +139,8 @@ def promote_outliers(
     >>> rows[60, 20:32, 5:25] += 2.5
     >>> cube = refold.as_cube(rows, signal="energy")
     >>> model = promote_outliers(PCA(1).fit(cube), cube)
-    >>> model.n_promoted_, [int(pixel) for pixel in model.outliers_[[0, -1]]]
-    (1, [6020, 6031])
+    >>> model.n_promoted_, int(np.isin(np.arange(6020, 6032), model.outliers_).sum())
+    (1, 12)
     """
     cube = check_cube(cube)
     outliers = Outliers(pca, n, least=least, most=most, random_state=random_state)
