@@ -128,9 +128,11 @@ def test_integers_stay_so_only_if_nothing_is_missing_and_nothing_between(method)
 def test_nan_does_not_reach_a_pixel_that_it_does_not_touch():
     cube = scan(lazy=False)
     values = cube.values.copy()
-    values[5, 5] = np.nan
+    values[5, 5], values[2, 2] = np.nan, np.inf
     broken = cube.copy(data=values)
-    np.testing.assert_array_equal(np.isnan(align(broken, cube, "linear")), np.isnan(broken))
+    np.testing.assert_array_equal(np.isfinite(align(broken, cube, "linear")), np.isfinite(broken))
+    between = align(broken, grid(y=cube.y.values + 0.5, x=cube.x.values), "linear")
+    assert np.argwhere(~np.isfinite(between[:-1]).all("energy").values).tolist() == [[1, 2], [2, 2], [4, 5], [5, 5]]
 
 
 def test_units_are_converted_or_refused():

@@ -42,6 +42,7 @@ def test_as_scikit_learn(kind, data):
     cube = data.draw(cubes(dtypes=("uint8", "uint16", "int32", "float32"), invalid=True))
     logged = data.draw(st.booleans())
     rows = rows_of(cube)
+    rows = np.log1p(np.maximum(rows, 0).astype("f4")).astype(float) if logged else rows
     valid = np.isfinite(rows).all(axis=1)
     scaler = Scaler(kind, log1p=logged)
     if not valid.any() and kind != "unit":
@@ -53,7 +54,7 @@ def test_as_scikit_learn(kind, data):
     assert scaled.dtype == np.float32
     if not valid.any():
         return
-    rows = np.log1p(np.maximum(rows[valid], 0).astype("f4")).astype(float) if logged else rows[valid]
+    rows = rows[valid]
     wanted = JUDGES[kind]().fit(rows)
     scale = np.abs(rows).max(axis=0) / getattr(scaler, "scale_", 1.0)  # what rounding of the values themselves costs
     error = np.abs(rows_of(scaled)[valid] - wanted.transform(rows))
@@ -91,6 +92,16 @@ def test_one_sweep_may_be_shared(kind):
 def test_what_takes_more_than_a_shared_sweep_says_so(kind):
     with pytest.raises(ParameterError, match="with fit"):
         Scaler(kind).visitors(spectra())
+
+
+@pytest.mark.parametrize("kind", [*JUDGES, "none", StandardScaler(), PCA(2)])
+def test_what_is_not_finite_stays_so_and_spoils_nothing_else(kind):
+    cube = spectra(lazy=False).astype("f4")
+    values = cube.values.copy()
+    values[0, 0, 0], values[1, 1, 1], values[2, 2, 2] = np.inf, -np.inf, np.nan
+    scaled = Scaler(kind).fit(cube.copy(data=values)).transform(cube.copy(data=values))
+    lost = ~np.isfinite(scaled).all(scaled.dims[-1]).values
+    assert np.argwhere(lost).tolist() == [[0, 0], [1, 1], [2, 2]]
 
 
 def test_pixels_do_not_depend_on_their_block():

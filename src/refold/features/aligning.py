@@ -141,9 +141,10 @@ class Steps:
                 share = place.share.astype(self.dtype).reshape(along)
                 upper = np.take(values, place.above, axis=axis).astype(self.dtype, copy=False)
                 lower = lower.astype(self.dtype, copy=False)
-                lower *= 1 - share
-                upper *= share
-                lower += upper
+                with np.errstate(invalid="ignore"):  # infinities, whose pixel is invalid anyway
+                    lower *= 1 - share
+                    upper *= share
+                    lower += upper
             values = lower
         values = values.astype(self.dtype, copy=False)
         for axis, place in enumerate(self.places):

@@ -147,7 +147,8 @@ def _join_blocks(
     for start in range(0, n_rows, step):
         parts = [work(table[start : start + step]) for work, table in zip(works, tables, strict=True)]
         rows = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-        out[start : start + step] = after(rows)
+        with np.errstate(over="ignore"):  # doubles that float32 does not reach become infinite, and so invalid
+            out[start : start + step] = after(rows)
     valid = Block(out, 1).valid
     if not valid.all():
         out[~valid] = np.nan

@@ -306,7 +306,8 @@ def to_unit(rows: Array) -> Array:
     """Divide each row by its Euclidean norm; empty ones stay empty."""
     rows = rows.astype(np.float64)
     norm = np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
-    scaled: Array = rows / np.where(norm == 0, 1.0, norm)
+    with np.errstate(invalid="ignore"):  # infinities, whose pixel is invalid anyway
+        scaled: Array = rows / np.where(norm == 0, 1.0, norm)
     return scaled
 
 
