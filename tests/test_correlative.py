@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import ndimage
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import RobustScaler
 
@@ -211,13 +212,20 @@ def test_features_of_one_cube(scan, tmp_path, features):
     assert result.labels.shape == SHAPE
 
 
-def test_other_methods_of_clustering(scan, tmp_path, truth):
-    for method in ("kmeans", "gaussian_mixture", "agglomerative"):
-        options = {"cluster": {"method": method, "n_clusters": 4}, "min_cluster_size": None}
-        outcome = run(scan["eds"], tmp_path / f"{method}.zarr", n_components=3, **options)
-        labels = refold.open_run(outcome.store).labels.values
-        assert outcome.clusters == 4
-        assert adjusted_rand_score(truth.ravel(), labels.ravel()) > 0.9
+@pytest.mark.parametrize("method", ["kmeans", "gaussian_mixture", "agglomerative"])
+def test_other_methods_of_clustering(scan, tmp_path, truth, method):
+    options = {"cluster": {"method": method, "n_clusters": 4}, "min_cluster_size": None}
+    outcome = run(scan["eds"], tmp_path / "run.zarr", n_components=3, **options)
+    labels = refold.open_run(outcome.store).labels.values
+    assert outcome.clusters == 4
+    assert adjusted_rand_score(truth.ravel(), labels.ravel()) > 0.9
+
+
+def test_agglomeration_along_the_grid_gives_connected_clusters(scan, tmp_path):
+    grid = {"method": "agglomerative", "n_clusters": 6, "parameters": {"connectivity": "grid"}}
+    outcome = run(scan["eds"], tmp_path / "run.zarr", n_components=3, cluster=grid, min_cluster_size=None)
+    labels = refold.open_run(outcome.store).labels.values
+    assert [ndimage.label(labels == cluster)[1] for cluster in range(6)] == [1] * 6
 
 
 def test_errors_name_the_cube(scan):

@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec
 
 from refold.backprojection import Refolder, backproject, cluster_statistics, to_full_grid
 from refold.cluster import Assigned, Clusterer, NearestCentre, assign_all, assigned_to, clusterer_of
-from refold.cube import n_features
+from refold.cube import n_features, navigation_shape
 from refold.embed import LATENT_GAP, UMAP, Landmarks
 from refold.engine import ClusterSums, Histogram, Once, ZarrWriter, current_settings, plan_grid, sweep
 from refold.outline import Outline
@@ -161,7 +161,7 @@ class Work(Outline):
             found["centres"] = (("cluster", "component"), centres)
             answer = assigned_to(NearestCentre(centres), rows.values)
         else:
-            fitted: Clusterer = model.fit(rows.values, weights=weights)
+            fitted: Clusterer = model.fit(rows.values, weights=weights, **self._places(marks))
             answer = assign_all(fitted, weights) if self.recipe.cluster.soft_labels else fitted
         found |= {
             "landmark_label": ("landmark", answer.labels_),
@@ -170,6 +170,12 @@ class Work(Outline):
         }
         self.store.write(CLUSTER, xr.Dataset(found))
         return {"clusters": answer.n_clusters_}
+
+    def _places(self, marks: xr.Dataset) -> dict[str, Any]:
+        """Where the landmarks lie on the grid, for a method that can ask which of them are neighbours there."""
+        if self.recipe.cluster.method != "agglomerative":
+            return {}
+        return {"pixels": marks["landmark_pixel"].values, "grid": navigation_shape(self.cube)}
 
     def labels(self) -> dict[str, Any]:
         """Give every pixel the answer of its nearest landmarks, on the scan's own grid."""

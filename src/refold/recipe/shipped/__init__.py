@@ -19,7 +19,7 @@ def shipped() -> dict[str, str]:
     Examples
     --------
     >>> list(shipped())
-    ['correlative-4dstem-eds']
+    ['broad-classes', 'correlative-4dstem-eds']
     """
     found = {item.name: item for item in files(__name__).iterdir() if item.name.endswith(".toml")}
     return {name.removesuffix(".toml"): found[name].read_text(encoding="utf-8") for name in sorted(found)}
