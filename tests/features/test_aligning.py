@@ -66,6 +66,7 @@ def test_its_own_grid_gives_it_back_and_a_crop_crops(method):
     xr.testing.assert_identical(align(cube, cube, method).compute(), cube.compute())
     part = cube[3:7, 2:4]
     xr.testing.assert_identical(align(cube, part, method).compute(), part.compute())
+    xr.testing.assert_identical(align(cube.compute(), part, method), part.compute())
     flipped = cube[::-1, ::-1]
     xr.testing.assert_identical(align(cube, flipped, method).compute(), flipped.compute())
 

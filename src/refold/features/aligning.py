@@ -77,8 +77,7 @@ def align(cube: xr.DataArray, like: xr.DataArray | xr.Dataset, method: Method = 
     places = tuple(_places(cube.coords[dim], like.coords[dim], method) for dim in dims)
     steps = Steps(places, _dtype(cube.dtype, places, method))
     if cube.chunks is None:
-        whole = tuple(slice(0, len(place.inside)) for place in places)
-        data: Any = steps.part(whole)[1](cube.values)
+        data: Any = steps(cube.values)
     else:
         data = _lazily(cube.data, steps)
     coords = {key: coord for key, coord in cube.coords.items() if not set(coord.dims) & set(dims)}
