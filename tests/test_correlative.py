@@ -130,9 +130,20 @@ def test_in_memory_and_from_disk_end_with_the_same_answer(scan, tmp_path):
     xr.testing.assert_allclose(lazy.cluster_mean_eds, loaded.cluster_mean_eds, rtol=0.1, atol=0.5)
 
 
+def test_loadings_fold_back_to_patterns_and_spectra(scan, tmp_path):
+    result = refold.open_run(quick(scan, tmp_path / "run.zarr").store)
+    patterns, spectra = result.components_diffraction, result.components_eds
+    assert patterns.dims == ("component", "ky", "kx")
+    assert spectra.dims == ("component", "energy")
+    ky, kx = patterns.ky, patterns.kx
+    assert patterns.isel(component=0).where(np.hypot(ky, kx) < 0.1).isnull().all()  # the beam was left out
+    whole = np.concatenate([one.values[np.isfinite(one.values)] for one in (patterns[0], spectra[0])])
+    np.testing.assert_array_equal(whole, result.components.values[0])
+
+
 def test_the_plan_counts_every_stage(scan, tmp_path):
     told = refold.plan(scan, RECIPE)
-    assert list(told.stages) == ["features", "fuse", "embed", "cluster", "labels", "statistics"]
+    assert list(told.stages) == ["features", "fuse", "embed", "cluster", "labels", "statistics", "report"]
     outcome = quick(scan, tmp_path / "run.zarr")
     again = refold.plan(scan, RECIPE, **QUICK, reduce={"method": "pca", "n_components": 6})
     assert again.chunks_read == outcome.chunks_read
@@ -182,6 +193,17 @@ def test_a_picture_is_a_feature_and_another_grid_is_aligned(scan, tmp_path):
     assert run({"eds": eds, "haadf": coarse}, tmp_path / "coarse.zarr", recipe=aligned).clusters > 0
     with pytest.raises(CubeError, match=r"refold\.align"):
         refold.plan({"eds": eds, "haadf": coarse}, plain)
+
+
+def test_a_cube_of_no_weight_is_averaged_and_not_learnt_from(scan, tmp_path):
+    other = Recipe(cubes={"eds": {}, "diffraction": {"features": {"weight": 0}}})
+    outcome = run(scan, tmp_path / "both.zarr", recipe=other)
+    result = refold.open_run(outcome.store)
+    alone = refold.open_run(run(scan["eds"], tmp_path / "alone.zarr").store)
+    assert result.cluster_mean_diffraction.dims == ("cluster", "ky", "kx")
+    assert adjusted_rand_score(result.labels.values.ravel(), alone.labels.values.ravel()) >= 0.99
+    with pytest.raises(RecipeError, match="something to learn from"):
+        refold.plan(scan, features={"weight": 0})
 
 
 def test_cubes_whose_signal_dims_have_one_name_are_kept_apart(scan, tmp_path):

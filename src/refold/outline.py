@@ -140,7 +140,7 @@ class Outline:
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components if self.recipe.embed.method == "umap" else 0,
             materialise=self.materialise,
-            reduce_sweeps=choice.sweeps,
+            reduce_sweeps=choice.sweeps + (2 if self.recipe.reduce.outliers else 0),
             flops=choice.flops,
             tasks_per_sweep=max(2 * grid.n_partitions - 1 for _, grid, _ in swept),
             workers=budget.workers,

@@ -161,12 +161,20 @@ class FeatureSpace:
     Parameters
     ----------
     parts : tuple of Part
-        The cubes.
+        The cubes; one whose weight is 0 is not learnt from, only averaged over clusters in the end.
     fuse : Fuse
         How they are fused.
+
+    Raises
+    ------
+    RecipeError
+        If nothing is learnt from.
     """
 
     def __init__(self, parts: tuple[Part, ...], fuse: Fuse) -> None:
+        parts = tuple(part for part in parts if part.features.weight > 0)
+        if not parts:
+            raise RecipeError("features.weight = 0 of every cube", "something to learn from", "raise one of them")
         self.parts = {part.name: part for part in parts}
         self.of = {part.name: PartFeatures(part.features) for part in parts}
         balance = ("variance" if len(parts) > 1 else "none") if fuse.balance is None else fuse.balance
@@ -186,8 +194,8 @@ class FeatureSpace:
         return robust + sum(1 for scale in scales if scale not in ("robust", "none", "unit")) + 2
 
     def visitors(self, part: Part) -> tuple[AnyVisitor, ...]:
-        """What must see a prepared cube before features can be made of it."""
-        return self.of[part.name].visitors(part.cube)
+        """What must see a prepared cube before features can be made of it; nothing, if nothing is learnt from it."""
+        return self.of[part.name].visitors(part.cube) if part.name in self.of else ()
 
     def like(self) -> xr.DataArray:
         """A lazy cube of the shape of the features, at most; its values mean nothing."""
@@ -216,17 +224,57 @@ class FeatureSpace:
         xarray.DataArray
             ``(*navigation, feature)``.
         """
-        features = {name: self.of[name].fit_transform(cube, seen.get(name)) for name, cube in cubes.items()}
+        features = {name: of.fit_transform(cubes[name], seen.get(name)) for name, of in self.of.items()}
         fused: xr.DataArray = self.fusion.fit(features).transform(features)
         # Where each feature lay in its cube's signal follows from the masks; names under which two cubes may have
         # signal dims of their own would be in each other's way in a store.
-        return fused.drop_vars([name for name, at in fused.coords.items() if name != "feature" and "feature" in at.dims])
+        return fused.drop_vars(
+            [name for name, at in fused.coords.items() if name != "feature" and "feature" in at.dims]
+        )
 
     def notes(self) -> dict[str, Any]:
         """What was selected and how the cubes are balanced, for the record of the run."""
         return {"cubes": {name: of.note() for name, of in self.of.items()}, "balance": self.fusion.balance_.to_dict()}
 
     def variables(self) -> xr.Dataset:
-        """Which signal pixels are kept of each cube."""
-        masks = {f"kept_{name}": of.selection.mask_ for name, of in self.of.items() if of.selection is not None}
-        return xr.Dataset({name: mask.drop_vars(list(mask.coords)) for name, mask in masks.items()})
+        """Which cube each feature is of, and which signal pixels are kept of each cube."""
+        widths = self.fusion.balance_.features.values
+        found = {"feature_cube": xr.DataArray(np.repeat(np.arange(len(widths)), widths), dims="feature")}
+        for name, of in self.of.items():
+            if of.selection is not None and of.options.describe is None:
+                mask = of.selection.mask_
+                found[f"kept_{name}"] = mask.drop_vars(list(mask.coords))
+        return xr.Dataset(found)
+
+    def apart(self, values: xr.DataArray, kept: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Take values over all features apart again, and put those of signal pixels where they were in the signal.
+
+        Parameters
+        ----------
+        values : xarray.DataArray
+            ``(component, feature)``.
+        kept : xarray.Dataset
+            `variables`, as they were stored.
+
+        Returns
+        -------
+        dict of str to xarray.DataArray
+            By cube: ``(component, *signal)``, NaN where nothing was kept; ``(component, feature_NAME)`` of descriptors.
+        """
+        found = {}
+        for at, (name, part) in enumerate(self.parts.items()):
+            own = values.values[:, kept["feature_cube"].values == at]
+            dims = signal_dims(part.cube)
+            if f"kept_{name}" in kept:
+                mask = kept[f"kept_{name}"].values
+                folded = np.full((len(own), *mask.shape), np.nan, np.float32)
+                folded[:, mask] = own
+            elif part.features.describe is None:
+                folded = own.reshape(len(own), *(part.cube.sizes[dim] for dim in dims))
+            else:
+                dim = f"feature_{name}"
+                places = {dim: (dim, np.arange(own.shape[1]), {ROLE: "signal"})}
+                found[name] = xr.DataArray(own, places, ("component", dim))
+                continue
+            found[name] = xr.DataArray(folded, {dim: part.cube[dim] for dim in dims}, ("component", *dims))
+        return found

@@ -22,6 +22,7 @@ from refold.outline import Outline
 from refold.parts import Part
 from refold.planning import Grid
 from refold.recipe import Recipe
+from refold.reduce import PCA, promote_outliers
 from refold.reduce.deviations import SCORE_EDGES, InDeviations, score_histogram
 from refold.store import RunStore
 
@@ -105,10 +106,15 @@ class Work(Outline):
             seen = sweep(cube, self.pca.first_visitor(cube), grid=grid, label="moments")
         self.pca.fit(cube, moments=seen[0])
         del seen  # it may be a matrix of features by features
+        if self.recipe.reduce.outliers:
+            self.pca = promote_outliers(self.pca, cube, self.recipe.reduce.outliers)
         templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
         grid = self._grid_of(cube, grid)
         chunks, shared = _target_chunks(grid, templates["scores"])
         self.store.write(REDUCE, self.pca.variables())
+        if self.space is not None:  # loadings as patterns and spectra, beside those over all features
+            own = self.space.apart(self.pca.variables()["components"], self.store.read(FUSED))
+            self.store.write(REDUCE, xr.Dataset({f"components_{name}": loadings for name, loadings in own.items()}))
         self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
         targets = self.store.targets(REDUCE, templates, chunks)
         project = Once(self.pca.project)
@@ -120,6 +126,7 @@ class Work(Outline):
             "solver": self.pca.solver_,
             "explained": float(self.pca.explained_variance_ratio_.sum()),
             "converged": int(self.pca.converged_.sum()),
+            **({"promoted": self.pca.n_promoted_} if self.recipe.reduce.outliers else {}),
         }
 
     def _scores(self) -> xr.DataArray:
@@ -128,7 +135,8 @@ class Work(Outline):
 
     def embed(self) -> dict[str, Any]:
         """Choose landmarks and, unless told otherwise, find their latent coordinates."""
-        landmarks = Landmarks(**self.recipe.section("landmarks")).fit(self._scores())
+        outliers = PCA.load(self.store.path / REDUCE / "model").outliers_ if self.recipe.reduce.outliers else None
+        landmarks = Landmarks(**self.recipe.section("landmarks"), always=outliers).fit(self._scores())
         found: dict[str, Any] = {
             "landmark_pixel": ("landmark", landmarks.pixels_),
             "landmark_scores": (("landmark", "component"), landmarks.rows_),

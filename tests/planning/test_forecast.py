@@ -13,7 +13,7 @@ from refold.errors import DiskFullError, MemoryBudgetError
 from refold.planning.forecast import BASE_MEMORY, Forecast, forecast
 from refold.planning.sizes import Sizes
 
-STAGES = ["features", "reduce", "embed", "cluster", "labels", "statistics"]
+STAGES = ["features", "reduce", "embed", "cluster", "labels", "statistics", "report"]
 SIZES = Sizes(
     n_pixels=10_000,
     n_features=256,

@@ -45,7 +45,7 @@ def _longest(centred: Doubles) -> Doubles:
     """The direction of the longest extent; of many features about that direction, which any cut is good enough for."""
     if centred.shape[1] <= _FEW:
         return np.asarray(np.linalg.eigh(centred.T @ centred)[1][:, -1])
-    direction = centred[(centred**2).sum(axis=1).argmax()]
+    direction: Doubles = centred[(centred**2).sum(axis=1).argmax()]
     for _ in range(_POWERS):
         length = np.linalg.norm(direction)
         direction = centred.T @ (centred @ (direction / (length or 1.0)))

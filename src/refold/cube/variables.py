@@ -85,7 +85,7 @@ VARIABLES = {
 
 
 # In a run of several cubes these have the name of a cube behind: ``cluster_mean_eds``.
-_OF_CUBES = ("cluster_mean", "cluster_std")
+_OF_CUBES = ("cluster_mean", "cluster_std", "components")
 
 
 def declared(name: str) -> Variable | None:

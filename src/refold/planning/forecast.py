@@ -18,6 +18,8 @@ BASE_MEMORY = 470_000_000
 _MANIFOLD_MEMORY = 550_000_000
 # Of every pixel, while a scan is swept and while landmarks are drawn from it: measured on 3.8 million.
 _PIXEL_BYTES, _DRAWN_BYTES = 25, 55
+# While the page is drawn: with Matplotlib, and of every pixel up to a million.
+_PAGE_MEMORY, _PAGE_PIXEL_BYTES, _PAGE_BYTES = 620_000_000, 300, 300_000_000
 # A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees: 2600 bytes measured at 20 000.
 _LANDMARK_BYTES = 3000
 
@@ -188,6 +190,7 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] = frozens
         "cluster": _cluster(sizes),
         "labels": _labels(sizes),
         "statistics": _statistics(sizes),
+        "report": _report(sizes),
     }
     skipped = {"features": not sizes.materialise, "fuse": not sizes.fuses, "reduce": not sizes.reduces}
     stages = {name: stage for name, stage in stages.items() if not skipped.get(name)}
@@ -265,6 +268,13 @@ def _statistics(sizes: Sizes) -> StageForecast:
     read = (sizes.prepared_bytes if sizes.materialise else sizes.reread) if sizes.fuses else _once(sizes)
     once = _clock(sizes).sweeps(1, read, sizes.n_values)
     return StageForecast(once, 1, **_sweep_memory(sizes), **_read_prepared(sizes, 1))
+
+
+def _report(sizes: Sizes) -> StageForecast:
+    """The page: maps are thinned to what it shows, so that past a million pixels little is added."""
+    drawn = min(_PAGE_PIXEL_BYTES * sizes.full_pixels, _PAGE_BYTES)
+    peak = _PAGE_MEMORY + drawn + _PIXEL_BYTES * sizes.full_pixels
+    return StageForecast(_clock(sizes).report(sizes.full_pixels), peak_memory=peak)
 
 
 def _clock(sizes: Sizes) -> Clock:

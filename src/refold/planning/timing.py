@@ -15,6 +15,7 @@ _LATER_VISIT = 100  # the same for a value that was written
 _UMAP_START, _UMAP_LANDMARK = 1.2, 3.5e-4  # s
 _DRAWN_PIXEL = 2e-5  # s, of landmarks that are drawn from more pixels
 _TREE, _TREE_IN_SCORES = 3.5e-5, 1.75e-4  # s a landmark, of HDBSCAN in a latent space or in that of the scores
+_PAGE_START, _PAGE_PIXEL = 3.0, 6e-6  # s, of the report
 _VOTE = 4  # operations for each pixel, landmark and component
 
 
@@ -70,3 +71,7 @@ class Clock:
         """Give every pixel the answer of its nearest landmarks."""
         tried = _VOTE * n_pixels * n_landmarks * n_components if n_landmarks < n_pixels else 0
         return 0.2 + tried / (self.rates.thin * self.workers)
+
+    def report(self, n_pixels: int) -> float:
+        """Draw the page."""
+        return self._slower * (_PAGE_START + _PAGE_PIXEL * n_pixels)

@@ -37,7 +37,7 @@ class Features(Section):
     scale : {"none", "standard", "robust", "minmax", "unit"}
         How features are made comparable.
     weight : float
-        Factor of all features of this cube.
+        Factor of all features of this cube. With 0 it is not learnt from: only its mean in each cluster is taken.
     align : {"nearest", "linear"}, optional
         How a cube on another navigation grid is brought to that of the first; an error without.
     """

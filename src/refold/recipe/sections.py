@@ -94,6 +94,9 @@ class Reduce(Section):
         Angle between iterates at which the subspace solver stops.
     max_sweeps : int
         Sweeps after which the subspace solver stops anyway.
+    outliers : int
+        Pixels with the most unexpected residual among which a rare phase is looked for that no component carries; what
+        they share becomes a component, and they become landmarks. 0 does not look; see `refold.promote_outliers`.
     random_state : int
         Seed.
     """
@@ -106,13 +109,20 @@ class Reduce(Section):
     oversampling: int | None = option(None, least=1, example="10")
     tol: float = option(1e-2, least=0, example="1e-2")
     max_sweeps: int = option(12, least=1, example="12")
+    outliers: int = option(0, least=0, example="256")
     random_state: int = option(0, least=0)
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `refold.PCA`."""
+        return {name: value for name, value in super().arguments().items() if name != "outliers"}
 
     def __post_init__(self) -> None:
         """Check each field; a command line can only say that it wants no scaling by a word for it."""
         if self.scaling == "none":
             object.__setattr__(self, "scaling", None)
         super().__post_init__()
+        if self.outliers and self.method == "none":
+            raise RecipeError("reduce.outliers without components", "a method that leaves a residual", "leave it out")
 
 
 @dataclass(frozen=True)
