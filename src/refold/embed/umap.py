@@ -19,6 +19,7 @@ from refold.errors import ParameterError
 LATENT_GAP = 0.3
 
 _START_EXTENT = 10.0  # umap-learn scales its own starts to this, and adds noise of 1e-4
+_FEW_FEATURES = 128  # of which all principal directions are found
 _START_NOISE = 1e-4
 
 
@@ -214,7 +215,13 @@ class UMAP(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
 def _leading_directions(rows: npt.NDArray[np.float32], n_components: int) -> npt.NDArray[np.float32]:
     """Principal coordinates of rows, zeros where there are too few features; the largest loading is positive."""
     centred = rows - rows.mean(axis=0, dtype=np.float64)
-    _, directions = np.linalg.eigh(centred.T @ centred)
+    scatter = centred.T @ centred
+    if rows.shape[1] <= max(_FEW_FEATURES, 2 * n_components):
+        directions = np.linalg.eigh(scatter)[1]
+    else:  # all of a thousand directions would take longer than the layout that starts from two
+        from scipy.sparse.linalg import eigsh
+
+        directions = eigsh(scatter, n_components, v0=np.random.default_rng(0).normal(size=rows.shape[1]), tol=1e-4)[1]
     kept = directions[:, ::-1][:, :n_components]
     kept = kept * np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])])
     start = np.zeros((rows.shape[0], n_components), np.float32)

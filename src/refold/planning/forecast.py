@@ -20,8 +20,9 @@ _MANIFOLD_MEMORY = 550_000_000
 _PIXEL_BYTES, _DRAWN_BYTES = 25, 55
 # While the page is drawn: with Matplotlib, and of every pixel up to a million.
 _PAGE_MEMORY, _PAGE_PIXEL_BYTES, _PAGE_BYTES = 620_000_000, 300, 300_000_000
-# A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees: 2600 bytes measured at 20 000.
-_LANDMARK_BYTES = 3000
+# A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees; and, of each of its scores, what
+# drawing it and its neighbours' index hold: 2600 bytes in all measured at 20 000 with 20, 60 kB at 5 000 with 1 350.
+_LANDMARK_BYTES, _SCORE_BYTES = 2300, 44
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,8 @@ def forecast(sizes: Sizes, memory_allowed: int, reused: frozenset[str] = frozens
         elif "features" in reused and "reduce" not in reused:
             again = stages["reduce"].sweeps + 1  # the sums of the first sweep
             stages["reduce"] = replace(stages["reduce"], sweeps=again)
+    if stages.keys() - {"report"} <= reused:
+        reused = reused | {"report"}
     marked = {name: replace(stage, reused=name in reused) for name, stage in stages.items()}
     return Forecast(sizes, marked, memory_allowed)
 
@@ -289,7 +292,7 @@ def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY) -> dict[str, Any]:
 
 def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
     """Landmarks, and blocks of scores."""
-    landmarks = sizes.n_landmarks * (8 * sizes.n_components + _LANDMARK_BYTES)
+    landmarks = sizes.n_landmarks * (_SCORE_BYTES * sizes.n_components + _LANDMARK_BYTES)
     base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * sizes.scores_bytes)
     return {"data_memory": landmarks, "peak_memory": base + landmarks + _DRAWN_BYTES * sizes.n_pixels}
 
