@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,10 @@ def split_signal(scan: Path, target: Path, chunks: tuple[int, ...], shards: tupl
     )
     array[...] = values
     return target
+
+
+def one_object(out: str) -> Any:
+    """What was printed, which must be one line of JSON."""
+    assert out.endswith("\n")
+    assert "\n" not in out[:-1]
+    return json.loads(out)

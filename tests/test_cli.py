@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,9 @@ import pytest
 import zarr
 
 import refold
-from refold import cli
 from refold.engine.encoding import ChunkWriter
 from refold.recipe import Recipe
-from tests.runs import OPTIONS, phantom
+from tests.runs import OPTIONS, one_object, phantom
 
 FAST = ["--embed", "none", "--components", "5", "--min-cluster-size", "12"]
 RUN_KEYS = {
@@ -32,29 +29,6 @@ RUN_KEYS = {
     "clusters": int,
     "noise": float,
 }
-
-
-@pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Call `refold …` as a shell would, in a folder of its own; gives status, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["refold", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
-
-
-def one_object(out: str) -> Any:
-    """What was printed, which must be one line of JSON."""
-    assert out.endswith("\n")
-    assert "\n" not in out[:-1]
-    return json.loads(out)
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ class Outline:
 
     def _sizes(self) -> Sizes:
         budget = current_settings().budget
-        choice = self.pca.choose(self.cube)
+        choice = self.pca.choose(self.cube) if self.reduces else None
         pixels, features = n_pixels(self.cube), n_features(self.cube)
         count = self.recipe.reduce.n_components
         components = count if isinstance(count, int) else min(50, features)
@@ -140,8 +140,8 @@ class Outline:
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components if self.recipe.embed.method == "umap" else 0,
             materialise=self.materialise,
-            reduce_sweeps=choice.sweeps + (2 if self.recipe.reduce.outliers else 0),
-            flops=choice.flops,
+            reduce_sweeps=choice.sweeps + (2 if self.recipe.reduce.outliers else 0) if choice else 0,
+            flops=choice.flops if choice else 0,
             tasks_per_sweep=max(2 * grid.n_partitions - 1 for _, grid, _ in swept),
             workers=budget.workers,
             full_pixels=n_pixels(self.full),

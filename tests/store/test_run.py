@@ -17,7 +17,7 @@ import refold
 from refold.errors import DiskFullError, StoreError, StoreExistsError, VariableError
 from refold.recipe import Recipe
 from refold.store import RunStore, StageRecord, enter, identify, open_run, stage_fingerprint, versions
-from refold.store.run import is_run, mended_errors
+from refold.store.disk import is_run, mended_errors
 
 GROUP, ANSWER = "stages/reduce", "stages/labels"
 

@@ -55,6 +55,18 @@ class ClusterCount:
         """What all methods together suggest: the middle one, so any that two of three agree on."""
         return statistics.median_low(self.suggested.values())
 
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: what is suggested, and the curves over ``k``.
+
+        Examples
+        --------
+        >>> curves = xr.Dataset({"inertia": ("k", [9.0, 4.0])}, {"k": [2, 3]})
+        >>> ClusterCount(curves, {"elbow": 3}).as_dict()
+        {'k': 3, 'suggested': {'elbow': 3}, 'tried': [2, 3], 'inertia': [9.0, 4.0]}
+        """
+        curves = {str(name): curve.values.tolist() for name, curve in self.curves.items()}
+        return {"k": self.k, "suggested": self.suggested, "tried": self.curves.k.values.tolist(), **curves}
+
     def plot(self) -> Any:
         """Draw the curves side by side, with what each suggests marked.
 

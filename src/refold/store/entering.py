@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from refold.errors import StoreExistsError
-from refold.store.run import RunStore, is_run
+from refold.store.disk import is_run
+from refold.store.run import RunStore
 
 
 def enter(path: Path, source: Mapping[str, Any]) -> RunStore | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ import xarray as xr
 import zarr
 
 from refold.cube import conform, declared
-from refold.errors import DiskFullError, RefoldError, StoreError, StoreExistsError
+from refold.errors import StoreError, StoreExistsError
+from refold.store.disk import METADATA, NOTE, is_run, mended_errors, metadata_of
 
 FORMAT = 1
-_NOTE = "refold"
-_METADATA = "zarr.json"
 _STAGES = "stages"
 
 
@@ -137,7 +134,7 @@ class RunStore:
     @property
     def note(self) -> dict[str, Any]:
         """Everything that is kept with the run: recipe, source, versions, plan, records of finished stages."""
-        note: dict[str, Any] = _metadata_of(self.path)["attributes"][_NOTE]
+        note: dict[str, Any] = metadata_of(self.path)["attributes"][NOTE]
         return note
 
     def keep(self, **entries: Any) -> None:
@@ -150,17 +147,17 @@ class RunStore:
         found: dict[str, Any] = {}
         for name in sorted(held | ({_STAGES} if any("/" in name for name in held) else set())):
             whole = self.path / name
-            files = [whole / _METADATA] if name == _STAGES else sorted(whole.rglob(_METADATA))
+            files = [whole / METADATA] if name == _STAGES else sorted(whole.rglob(METADATA))
             found |= {file.parent.relative_to(self.path).as_posix(): json.loads(file.read_text()) for file in files}
         root = {
-            "attributes": {_NOTE: note},
+            "attributes": {NOTE: note},
             "zarr_format": 3,
             "node_type": "group",
             "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": found},
         }
-        partial = self.path / f".{_METADATA}.partial"
+        partial = self.path / f".{METADATA}.partial"
         partial.write_text(json.dumps(root), encoding="utf-8")
-        partial.replace(self.path / _METADATA)
+        partial.replace(self.path / METADATA)
 
     @property
     def records(self) -> dict[str, StageRecord]:
@@ -275,7 +272,7 @@ class RunStore:
     def _enter(self, group: str) -> None:
         """See to it that the groups above a group are there; the root is none of them, it has its own writer."""
         for above in reversed(Path(group).parents[:-1]):
-            if not (self.path / above / _METADATA).exists():
+            if not (self.path / above / METADATA).exists():
                 zarr.create_group(self.path / above, zarr_format=3)
 
     def read(self, group: str) -> xr.Dataset:
@@ -286,7 +283,7 @@ class RunStore:
     def size_of(self, groups: Iterable[str]) -> int:
         """Bytes of what groups and the groups in them hold, before compression; what is not there has none."""
         total = 0
-        for file in (file for group in groups for file in (self.path / group).rglob(_METADATA)):
+        for file in (file for group in groups for file in (self.path / group).rglob(METADATA)):
             entry = json.loads(file.read_text(encoding="utf-8"))
             if entry["node_type"] == "array":
                 total += zarr.open_array(file.parent, mode="r").nbytes
@@ -295,36 +292,3 @@ class RunStore:
     def array(self, group: str, name: str) -> zarr.Array[Any]:
         """Open one array of a stage, to be read by the block."""
         return zarr.open_array(self.path / group / name, mode="r")
-
-
-def _metadata_of(path: Path) -> dict[str, Any]:
-    with mended_errors(path):
-        metadata: dict[str, Any] = json.loads((path / _METADATA).read_text(encoding="utf-8"))
-        return metadata
-
-
-def is_run(path: Path) -> bool:
-    """Whether a run of Refold is there."""
-    try:
-        return _NOTE in _metadata_of(path).get("attributes", {})
-    except (StoreError, ValueError, AttributeError):  # nothing there, or no metadata of Zarr
-        return False
-
-
-@contextmanager
-def mended_errors(path: Path) -> Iterator[None]:
-    """Say in our words what the operating system refused."""
-    try:
-        yield
-    except RefoldError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"a full disk while writing {path}",
-                "room for the run; refold plan says how much",
-                "free some, and start the run again: it goes on where it stopped",
-            ) from error
-        raise StoreError(
-            f"{error.strerror or error} at {path}", "a place that can be written", "check the path and its permissions"
-        ) from error

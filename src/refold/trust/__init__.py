@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from refold.trust.assessing import stability
 from refold.trust.comparing import Comparison, compare
+from refold.trust.finished import FinishedRun
 from refold.trust.steadiness import Stability
 
-__all__ = ["Comparison", "Stability", "compare", "stability"]
+__all__ = ["Comparison", "FinishedRun", "Stability", "compare", "stability"]

@@ -1,4 +1,4 @@
-"""Commands that ask how far a clustering can be trusted: `refold compare A B`, `refold stability RUN`."""
+"""Commands about clusterings: `refold estimate-clusters RUN`, `refold stability RUN`, `refold compare A B`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ import typer
 
 from refold.cli.options import AsJson, Memory, Workers
 from refold.cli.printing import out, print_json
+
+
+def estimate_clusters(
+    store: Annotated[Path, typer.Argument(help="A run's store.")],
+    fewest: Annotated[int, typer.Option("--from", help="Fewest clusters to try.")] = 2,
+    most: Annotated[int, typer.Option("--to", help="Most clusters to try.")] = 15,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to draw the curves (PNG, PDF, SVG).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sample and of the references.")] = 0,
+    json_: AsJson = False,
+) -> None:
+    """Say how many clusters the scores of a run have: by elbow, silhouette and gap statistic."""
+    from refold.cluster import estimate_clusters as estimate
+    from refold.trust import FinishedRun
+
+    found = estimate(FinishedRun(store).scores, range(fewest, most + 1), random_state=seed)
+    if output is not None:
+        found.plot().savefig(output, dpi=150)
+    if json_:
+        print_json({**found.as_dict(), "figure": str(output) if output else None})
+        return
+    for method, number in found.suggested.items():
+        out.print(f"{method:>12}  {number}", highlight=False)
+    out.print(f"{found.k} clusters, by the middle one of these")
+    if output is not None:
+        out.print(f"figure  {output}", soft_wrap=True)
 
 
 def compare(
