@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sklearn.preprocessing import RobustScaler
 import refold
 from refold.errors import CubeError, RecipeError
 from refold.recipe import Recipe
+from refold.report import write_report
 from refold.stages import Work
 from tests.guards import count_reads
 from tests.runs import contents, run
@@ -96,6 +98,10 @@ def test_the_published_chain_by_hand_and_the_recipe_agree(scan, answer, truth, t
     assert {"cluster_mean_diffraction", "cluster_std_eds", "cluster_size"} <= set(outcome.data_vars)
     assert outcome.cluster_mean_diffraction.dims == ("cluster", "ky", "kx")
     assert outcome.embedding.sizes["latent"] == 3
+    balance = json.loads(outcome.attrs["stages"])["fuse"]["notes"]["balance"]
+    assert balance["diffraction"]["maximum"] == pytest.approx(2 * balance["eds"]["maximum"])
+    page = write_report(outcome, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "How much each cube counts" in page
 
 
 def test_landmarks_that_are_a_tenth_of_the_scan_give_nearly_the_same(scan, answer, tmp_path):

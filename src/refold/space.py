@@ -234,7 +234,12 @@ class FeatureSpace:
 
     def notes(self) -> dict[str, Any]:
         """What was selected and how the cubes are balanced, for the record of the run."""
-        return {"cubes": {name: of.note() for name, of in self.of.items()}, "balance": self.fusion.balance_.to_dict()}
+        table = self.fusion.balance_
+        balance = {
+            str(cube): {str(name): float(column.sel(cube=cube)) for name, column in table.items()}
+            for cube in table["cube"].values
+        }
+        return {"cubes": {name: of.note() for name, of in self.of.items()}, "balance": balance}
 
     def variables(self) -> xr.Dataset:
         """Which cube each feature is of, and which signal pixels are kept of each cube."""

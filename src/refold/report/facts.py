@@ -17,7 +17,7 @@ from refold.report.calibration import Axis, area
 from refold.report.tally import Tally, labels_of
 from refold.report.words import count, duration, percent, plural, size
 
-__all__ = ["ClusterRow", "Facts", "ForecastRow", "StageRow"]
+__all__ = ["BalanceRow", "ClusterRow", "Facts", "ForecastRow", "StageRow"]
 
 _SPEAKING = {
     "sweeps": ("Sweeps", count),
@@ -69,6 +69,18 @@ class StageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """How much one cube of several counts in what was learnt from."""
+
+    cube: str
+    features: str
+    weight: str
+    maximum: str
+    share: str
+    final_share: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the page says.
 
@@ -78,7 +90,7 @@ class Facts:
         The scan's name, and one or two sentences.
     highlights : list of tuple of str
         Few numbers to see first: value and what it is.
-    clusters, forecast, stages : list
+    clusters, forecast, stages, balance : list
         Rows of the tables.
     recipe : str
         TOML text; empty if the run has none.
@@ -92,6 +104,7 @@ class Facts:
     clusters: list[ClusterRow]
     forecast: list[ForecastRow]
     stages: list[StageRow]
+    balance: list[BalanceRow]
     recipe: str
     provenance: list[tuple[str, str]]
 
@@ -122,6 +135,7 @@ class Facts:
             clusters=_clusters(dataset, tally),
             forecast=_forecast(plan, totals),
             stages=[_stage(name, stage, _mapping(forecasts.get(name))) for name, stage in stages.items()],
+            balance=_balance(_mapping(stages.get("fuse"))),
             recipe=_without_secrets(str(dataset.attrs.get("recipe", "")).strip()),
             provenance=_provenance(source, _mapping(dataset.attrs.get("versions"))),
         )
@@ -244,6 +258,23 @@ def _stage(name: str, stage: Mapping[str, Any], forecast: Mapping[str, Any]) -> 
         f"{key}_forecast": _say(_SPEAKING[key][1], _number(forecast.get(key))) for key in ("seconds", "peak_memory")
     }
     return StageRow(name=name, reused=bool(stage.get("reused")), **said)
+
+
+def _balance(fuse: Mapping[str, Any]) -> list[BalanceRow]:
+    """How the cubes of a run were balanced; nothing of a run of one."""
+    reached = _mapping(_mapping(fuse.get("notes")).get("balance"))
+    return [
+        BalanceRow(
+            cube,
+            count(int(row["features"])),
+            f"{row['weight']:.3g}",
+            f"{row['maximum']:.3g}",
+            percent(row["share"]),
+            percent(row["final_share"]),
+        )
+        for cube, row in reached.items()
+        if len(reached) > 1
+    ]
 
 
 def _provenance(source: Mapping[str, Any], versions: Mapping[str, Any]) -> list[tuple[str, str]]:
