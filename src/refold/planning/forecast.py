@@ -21,7 +21,7 @@ _PIXEL_BYTES, _DRAWN_BYTES = 25, 55
 # While the page is drawn: with Matplotlib, and of every pixel up to a million.
 _PAGE_MEMORY, _PAGE_PIXEL_BYTES, _PAGE_BYTES = 620_000_000, 300, 300_000_000
 # A landmark's neighbours, graph and layout in UMAP and its place in HDBSCAN's trees; and, of each of its scores, what
-# drawing it and its neighbours' index hold: 2600 bytes in all measured at 20 000 with 20, 60 kB at 5 000 with 1 350, 160 kB with 3 686.
+# drawing it and its neighbours' index hold. In all 2.6 kB were measured with 20 scores, 60 kB with 1 350.
 _LANDMARK_BYTES, _SCORE_BYTES = 2200, 48
 
 
