@@ -27,7 +27,9 @@ def estimate_clusters(
 
     found = estimate(FinishedRun(store).scores, range(fewest, most + 1), random_state=seed)
     if output is not None:
-        found.plot().savefig(output, dpi=150)
+        from refold.report.figures import metric_curves
+
+        metric_curves(found.curves).savefig(output, dpi=150)
     if json_:
         print_json({**found.as_dict(), "figure": str(output) if output else None})
         return
