@@ -116,14 +116,6 @@ def test_silhouettes_of_many_rows_are_of_some(monkeypatch):
     assert found.k == 3
 
 
-def test_the_plot_marks_what_is_suggested():
-    found = estimate_clusters(make_blobs(200, 2, centers=3, random_state=1)[0], range(2, 6), n_references=2)
-    titles = [axes.get_title() for axes in found.plot().axes]
-    assert titles == [f"{name}: {k}" for name, k in found.suggested.items()]
-    one = estimate_clusters(make_blobs(90, 2, centers=3, random_state=1)[0], range(2, 6), method="silhouette")
-    assert len(one.plot().axes) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -24,7 +24,6 @@ _MEANING = {
     "gap": "gap statistic",
     "gap_error": "standard error of the gap statistic",
 }
-_SHOWS = {"inertia": "elbow", "silhouette": "silhouette", "gap": "gap"}
 
 
 @dataclass(frozen=True)
@@ -66,29 +65,6 @@ class ClusterCount:
         """
         curves = {str(name): curve.values.tolist() for name, curve in self.curves.items()}
         return {"k": self.k, "suggested": self.suggested, "tried": self.curves.k.values.tolist(), **curves}
-
-    def plot(self) -> Any:
-        """Draw the curves side by side, with what each suggests marked.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            One panel for each method.
-        """
-        from matplotlib.figure import Figure
-
-        shown = [name for name, method in _SHOWS.items() if method in self.suggested]
-        figure = Figure(figsize=(3.6 * len(shown), 3.0), layout="constrained")
-        for axes, name in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
-            curve, suggested = self.curves[name], self.curves[name].attrs["suggested"]
-            error = self.curves["gap_error"] if name == "gap" else None
-            axes.errorbar(curve.k, curve, error, color="black", linewidth=1, marker="o", markersize=3, capsize=2)
-            axes.plot(suggested, curve.sel(k=suggested), "o", color="#d55e00", markersize=9, markerfacecolor="none")
-            axes.axvline(suggested, color="#d55e00", linewidth=1, linestyle="--")
-            axes.set(title=f"{_SHOWS[name]}: {suggested}", xlabel="number of clusters", ylabel=curve.long_name)
-            if name == "inertia" and float(curve.min()) > 0:
-                axes.set_yscale("log")
-        return figure
 
 
 def estimate_clusters(
