@@ -24,6 +24,7 @@ _MEANING = {
     "gap": "gap statistic",
     "gap_error": "standard error of the gap statistic",
 }
+_CURVES = {"inertia": "elbow", "silhouette": "silhouette", "gap": "gap"}  # which method reads which
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _weigh_up(fits: Fits, counts: list[int], methods: Sequence[str], n_reference
         {name: ("k", np.asarray(curve, np.float64), {"long_name": _MEANING[name]}) for name, curve in curves.items()},
         coords={"k": ("k", counts, {"long_name": "number of clusters"})},
     )
-    for name, which in _SHOWS.items():
+    for name, which in _CURVES.items():
         if which in suggested:
             dataset[name].attrs["suggested"] = suggested[which]
     return ClusterCount(dataset, {name: suggested[name] for name in methods})
