@@ -13,7 +13,7 @@ copyright = author
 release = version = refold.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
@@ -25,6 +25,9 @@ nitpicky = False  # names of other libraries would need their inventories, and s
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "auto"  # notebooks are kept without outputs
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections say the types, in words
