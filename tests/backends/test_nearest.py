@@ -25,7 +25,7 @@ def brute_force(landmarks, rows, k):
 @st.composite
 def questions(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n, features = draw(st.sampled_from([1, 2, TILE, TILE + 1, 300])), draw(st.sampled_from([1, 3, 4, 9]))
+    n, features = draw(st.sampled_from([1, 2, TILE, TILE + 1, 300])), draw(st.sampled_from([1, 3, 4, 9, 64, 300]))
     landmarks = rng.normal(size=(n, features))
     if draw(st.booleans()):  # many ties
         landmarks = rng.integers(0, 3, (n, features)).astype(float)

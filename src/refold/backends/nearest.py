@@ -20,8 +20,9 @@ import numpy as np
 from refold.backends.tiles import NOBODY, TILE, Doubles, Integers, Search, Singles, Tiling, nearest
 
 _BLOCK = 64  # rows screened together
+_SLAB = 256  # features that are multiplied at once
+_BLOCK_VALUES = 4000  # of a slab: past some 260 000 products of 64 columns OpenBLAS starts threads of its own
 _FEW, _POWERS = 64, 8  # features whose extent is found exactly; steps by which it is found of more
-_BLOCK_VALUES = 4000  # of their features: past some 260 000 products of 64 columns OpenBLAS starts threads of its own
 
 
 def _into_tiles(rows: Singles) -> list[Integers]:
@@ -71,9 +72,11 @@ class TiledIndex:
         parts = _into_tiles(rows)
         # Sums of n products in single precision are off by n times 6e-8 at most; four times that leaves no doubt.
         slack = np.float32(4 * (self.n_features + 8) * 2.0**-24)
+        slabs = -(-(self.n_features + 1) // _SLAB)
+        width = -(-(self.n_features + 1) // slabs)
         # Partial tiles are filled with landmarks -1 that are infinitely far away.
-        tiles = np.zeros((len(parts), self.n_features + 1, TILE), np.float32)
-        tiles[:, -1] = np.inf
+        tiles = np.zeros((len(parts), slabs * width, TILE), np.float32)
+        tiles[:, self.n_features] = np.inf
         members = np.full((len(parts), TILE), -1, np.int32)
         centres = np.empty((len(parts), self.n_features), np.float32)
         radii = np.empty(len(parts), np.float32)
@@ -84,9 +87,10 @@ class TiledIndex:
             members[t, : part.size] = part
             radii[t] = np.sqrt(squares.max()) * (1 + slack)
             with np.errstate(over="ignore"):  # what overflows passes every screen
-                tiles[t, :-1, : part.size], tiles[t, -1, : part.size] = ways.T, squares
+                tiles[t, : self.n_features, : part.size], tiles[t, self.n_features, : part.size] = ways.T, squares
+        tiles = tiles.reshape(len(parts), slabs, width, TILE)
+        self._block = max(1, min(_BLOCK, _BLOCK_VALUES // width))
         self._tiling = Tiling(rows, tiles, members, centres, np.ascontiguousarray(centres.T), radii, slack)
-        self._block = max(1, min(_BLOCK, _BLOCK_VALUES // (self.n_features + 1)))
 
     def query(self, rows: Singles, k: int, workers: int = 1) -> tuple[Integers, Doubles]:
         """Find the nearest landmarks of each row.

@@ -36,8 +36,9 @@ class Tiling(NamedTuple):
     ----------
     rows : ndarray of float32, shape (landmarks, features)
         The landmarks.
-    tiles : ndarray of float32, shape (tiles, features + 1, TILE)
-        The same in tiles, as ways from the tile's centre; the last row holds their squared lengths.
+    tiles : ndarray of float32, shape (tiles, slabs, width, TILE)
+        The same in tiles, as ways from the tile's centre, in slabs of so many features; the last of these that counts
+        holds their squared lengths, and what comes after it is zero.
     members : ndarray of int32, shape (tiles, TILE)
         Which landmark each one is; -1 for none.
     centres, by_feature : ndarray of float32, shape (tiles, features) and (features, tiles)
@@ -60,7 +61,8 @@ class Tiling(NamedTuple):
 class Search(NamedTuple):
     """What is known so far of the rows of one block, by row; and what is being screened, by row that asks."""
 
-    apart: Singles  # (asks, features + 1): twice the way to the tile's centre, and one
+    apart: Singles  # (asks, width): of a slab, twice the way to the tile's centre; after the last feature a one
+    part: Singles  # (asks, TILE): what a slab adds to the screen
     screen: Singles  # (asks, TILE): squared distance, less that of the centre
     square: Singles  # (rows, tiles): squared distances to centres
     lows: Singles  # (rows, held): least squared distance that a candidate can have
@@ -84,12 +86,13 @@ class Search(NamedTuple):
         k : int
             Neighbours.
         """
-        n_tiles, width, _ = tiling.tiles.shape
+        n_tiles, _, width, _ = tiling.tiles.shape
         integers, singles = np.empty((3, rows), np.int64), np.empty(rows, np.float32)
-        screen, square = np.empty((rows, TILE), np.float32), np.empty((rows, n_tiles), np.float32)
+        part, screen = np.empty((2, rows, TILE), np.float32)
+        square = np.empty((rows, n_tiles), np.float32)
         lows, who = np.empty((rows, _HELD), np.float32), np.empty((rows, _HELD), np.int32)
-        upper, apart = np.empty((rows, k), np.float32), np.ones((rows, width), np.float32)
-        return cls(apart, screen, square, lows, who, integers[0], upper, singles, integers[1], integers[2])
+        upper, apart = np.empty((rows, k), np.float32), np.empty((rows, width), np.float32)
+        return cls(apart, part, screen, square, lows, who, integers[0], upper, singles, integers[1], integers[2])
 
 
 def _compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -126,10 +129,35 @@ def _squares_to_centres(rows: Singles, r: int, centres: Singles, squares: Single
 
 
 @_contracted
-def _from_centre(rows: Singles, r: int, centres: Singles, t: int, apart: Singles, i: int) -> None:
-    """Twice the way from a row to a centre; the last element of `apart` stays one."""
-    for f in range(rows.shape[1]):
-        apart[i, f] = np.float32(2.0) * (centres[t, f] - rows[r, f])
+def _from_centre(rows: Singles, r: int, centres: Singles, t: int, first: int, apart: Singles, i: int) -> None:
+    """Twice the way from a row to a centre, in a slab of features; a one after the last."""
+    n_features, width = rows.shape[1], apart.shape[1]
+    inside = min(width, n_features - first)
+    for f in range(inside):
+        apart[i, f] = np.float32(2.0) * (centres[t, first + f] - rows[r, first + f])
+    for f in range(max(0, inside), width):
+        apart[i, f] = np.float32(1.0)
+
+
+@_compiled
+def _screened(
+    n: int, t: int, rows: Singles, asking: Integers, centres: Singles, tiles: Singles,
+    apart: Singles, part: Singles, screen: Singles,
+) -> None:  # fmt: skip
+    """Squared distances of the rows that ask to the landmarks of a tile, less those to its centre.
+
+    Slab by slab: past some 260 000 products OpenBLAS starts threads of its own, each of which waits for the others.
+    """
+    for slab in range(tiles.shape[1]):
+        for i in range(n):
+            _from_centre(rows, asking[i], centres, t, slab * apart.shape[1], apart, i)
+        if slab == 0:
+            np.dot(apart[:n], tiles[t, slab], screen[:n])
+            continue
+        np.dot(apart[:n], tiles[t, slab], part[:n])
+        for i in range(n):
+            for j in range(TILE):
+                screen[i, j] += part[i, j]
 
 
 @_compiled
@@ -246,7 +274,7 @@ def nearest(rows: Singles, tiling: Tiling, search: Search, squares: Doubles, ind
         `NOBODY`; filled with landmarks.
     """
     landmarks, tiles, members, centres, by_feature, radii, slack = tiling
-    apart, screen, square, lows, who, held, upper, reach, closest, asking = search
+    apart, part, screen, square, lows, who, held, upper, reach, closest, asking = search
     n_rows = rows.shape[0]
     for r in range(n_rows):
         held[r] = 0
@@ -259,10 +287,8 @@ def nearest(rows: Singles, tiling: Tiling, search: Search, squares: Doubles, ind
         else:
             t = turn - n_rows
             n = _ask(t, n_rows, reach, radii[t], square, closest, asking)
-        for i in range(n):
-            _from_centre(rows, asking[i], centres, t, apart, i)
         if n > 0:
-            np.dot(apart[:n], tiles[t], screen[:n])
+            _screened(n, t, rows, asking, centres, tiles, apart, part, screen)
         for i in range(n):
             r = asking[i]
             span = np.sqrt(square[r, t]) + radii[t]
