@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from refold.features import virtual_detectors as virtual_detectors
     from refold.pipeline import plan as plan
     from refold.pipeline import run as run
+    from refold.prepare import ZeroLoss as ZeroLoss
+    from refold.prepare import align_zero_loss as align_zero_loss
+    from refold.prepare import calibrate_zero_loss as calibrate_zero_loss
     from refold.prepare import clip as clip
     from refold.prepare import crop as crop
     from refold.prepare import log1p as log1p
@@ -101,7 +104,17 @@ _ROOMS = {
         "virtual_detectors",
     ),
     "refold.pipeline": ("plan", "run"),
-    "refold.prepare": ("clip", "crop", "log1p", "mask", "normalise", "rebin"),
+    "refold.prepare": (
+        "ZeroLoss",
+        "align_zero_loss",
+        "calibrate_zero_loss",
+        "clip",
+        "crop",
+        "log1p",
+        "mask",
+        "normalise",
+        "rebin",
+    ),
     "refold.recipe": ("Recipe",),
     "refold.reduce": ("PCA", "promote_outliers"),
     "refold.report": ("figures",),
