@@ -21,6 +21,7 @@ def map_pixels(
     name: str | None,
     sizes: Mapping[Any, int],
     template: xr.DataArray | None = None,
+    dtype: npt.DTypeLike = np.float32,
 ) -> xr.DataArray:
     """Apply a function to each pixel's signal, lazily and block by block.
 
@@ -29,7 +30,7 @@ def map_pixels(
     cube : xarray.DataArray
         A cube. Its navigation chunks are kept; a signal cut into chunks is joined.
     function : callable
-        ``function(block, model)`` gives an array of shape (row, ...), float32.
+        ``function(block, model)`` gives an array of shape (row, ...).
     model : object
         Handed to the function.
     name : str or None
@@ -38,6 +39,8 @@ def map_pixels(
         Dims that take the place of the signal dims.
     template : xarray.DataArray, optional
         Has coordinates, name and attributes of these dims.
+    dtype : dtype
+        Of what the function gives.
 
     Returns
     -------
@@ -52,11 +55,11 @@ def map_pixels(
     mapped = da.map_blocks(
         _on_block,
         data,
-        dtype=np.float32,
+        dtype=dtype,
         drop_axis=list(range(first, first + len(signal))),
         new_axis=list(range(first, first + len(sizes))) or None,
         chunks=data.chunks[:first] + tuple((size,) for size in sizes.values()),
-        meta=np.empty((0,) * (first + len(sizes)), dtype=np.float32),
+        meta=np.empty((0,) * (first + len(sizes)), dtype=dtype),
         function=function,
         model=model,
         n_navigation=first,

@@ -1,4 +1,4 @@
-"""What every model with orthonormal components does once it is fitted."""
+"""What every model that turns pixels into scores and back does once it is fitted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from refold.engine import Block, Where
 from refold.engine.block import row_dtype
 from refold.errors import CubeError, ParameterError
 from refold.reduce.blockwise import map_pixels
-from refold.reduce.projection import Projection
+from refold.reduce.rebuilding import Components, Kept, RowMap, from_scores, kept_components, rebuilt
 from refold.reduce.saving import read, write
 
 TABLE = ("pixel", "feature")
@@ -25,10 +25,11 @@ TABLE = ("pixel", "feature")
 class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
     """Scores, residuals and reconstructions, of cubes and of tables.
 
-    A subclass fits, sets ``_projection`` and ``n_components_``, and lays itself out as a dataset and back.
+    A subclass fits, sets ``_projection``, ``components_``, ``mean_`` and ``n_components_``, and lays itself out as a
+    dataset and back.
     """
 
-    _projection: Projection
+    _projection: RowMap
     _signal: xr.DataArray
     _dtype: np.dtype[Any]
     n_components_: int
@@ -117,28 +118,92 @@ class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             "residual": residual.astype(np.float32, copy=False).reshape(shape),
         }
 
-    def inverse_transform(self, X: Any) -> Any:
+    def model(self, X: Any, components: Components = None) -> Any:
+        """Denoised data: each pixel as some of the components describe it.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            Cube or table with the features that were fitted.
+        components : int, sequence of int or None
+            The first so many, or these, by index; None for all. A mean that was taken off is always put back.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            For a cube a lazy one with its dims, coordinates, name and attributes, in the units of the data; NaN where
+            a pixel is not finite. For a table an array. A sweep over it reads the cube once.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such component.
+        """
+        return self._rebuild(X, components, _model)
+
+    def residuals(self, X: Any, components: Components = None) -> Any:
+        """What some of the components leave of each pixel, channel by channel: the data less their `model`.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            Cube or table with the features that were fitted.
+        components : int, sequence of int or None
+            As for `model`.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            As for `model`. Its root mean square over features is `residual` where nothing is scaled.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such component.
+        """
+        return self._rebuild(X, components, _left)
+
+    def _rebuild(self, X: Any, components: Components, function: Any) -> Any:
+        check_is_fitted(self)
+        told = (self._projection, kept_components(components, self.n_components_))
+        cube = self._enter(X, reset=False)
+        if not isinstance(X, xr.DataArray):
+            return function(Block(cube.values, 1), told)
+        sizes = {dim: cube.sizes[dim] for dim in signal_dims(cube)}
+        built = map_pixels(cube, function, told, None, sizes, dtype=row_dtype(cube.dtype))
+        return xr.DataArray(built.data, cube.coords, cube.dims, cube.name, cube.attrs)
+
+    def inverse_transform(self, X: Any, components: Components = None) -> Any:
         """Pixels that these scores stand for: without what the components left out.
 
         Parameters
         ----------
         X : xarray.DataArray or array of shape (pixel, component)
             Scores, as `transform` gives them.
+        components : int, sequence of int or None
+            Which of them to build from: the first so many, or these, by index; None for all.
 
         Returns
         -------
         xarray.DataArray or numpy.ndarray
             For scores of a cube a lazy cube with the signal dims, coordinates, name and attributes that were fitted.
+
+        Raises
+        ------
+        ParameterError
+            If these are not scores of this model, or there is no such component.
         """
         check_is_fitted(self)
+        told = (self._projection, kept_components(components, self.n_components_))
         if isinstance(X, xr.DataArray):
-            return map_pixels(X, _pixels, self._projection, None, self._signal.sizes, template=self._signal)
+            dtype = row_dtype(X.dtype)
+            return map_pixels(X, _pixels, told, None, self._signal.sizes, template=self._signal, dtype=dtype)
         scores = np.asarray(X)
         if scores.ndim != 2 or scores.shape[1] != self.n_components_:
             raise ParameterError(
                 f"scores of shape {scores.shape}", f"(pixel, {self.n_components_})", "give what transform returned"
             )
-        return self._projection.backward(scores if scores.dtype.kind == "f" else scores.astype(np.float64))
+        return from_scores(told[0], scores if scores.dtype.kind == "f" else scores.astype(np.float64), told[1])
 
     def variables(self) -> xr.Dataset:
         """Components and their share of the variance, as the declared variables of a run.
@@ -215,16 +280,26 @@ class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return tags
 
 
-def _scores(block: Block, projection: Projection) -> npt.NDArray[Any]:
+def _scores(block: Block, projection: RowMap) -> npt.NDArray[Any]:
     return projection.forward_valid(block.rows, block.valid)[0].astype(np.float32, copy=False)
 
 
-def _residual(block: Block, projection: Projection) -> npt.NDArray[Any]:
+def _residual(block: Block, projection: RowMap) -> npt.NDArray[Any]:
     return projection.forward_valid(block.rows, block.valid)[1].astype(np.float32, copy=False)
 
 
-def _pixels(block: Block, projection: Projection) -> npt.NDArray[Any]:
-    return projection.backward(block.rows)
+def _pixels(block: Block, told: tuple[RowMap, Kept]) -> npt.NDArray[Any]:
+    return from_scores(told[0], block.rows, told[1])
+
+
+def _model(block: Block, told: tuple[RowMap, Kept]) -> npt.NDArray[Any]:
+    return rebuilt(told[0], block.rows, block.valid, told[1])
+
+
+def _left(block: Block, told: tuple[RowMap, Kept]) -> npt.NDArray[Any]:
+    # The subtraction makes a new array: what a model gave may be shared, and rows are read only.
+    left: npt.NDArray[Any] = block.rows - _model(block, told)
+    return left
 
 
 def _signal_template(cube: xr.DataArray) -> xr.DataArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -99,13 +100,15 @@ class Projection:
         known = self.factors > 0
         return ExactProduct(np.where(known, self.components / np.where(known, self.factors, 1.0), 0.0))
 
-    def backward(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def backward(self, scores: npt.NDArray[Any], kept: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
         """Rows that these scores stand for, unscaled.
 
         Parameters
         ----------
         scores : numpy.ndarray
             Shape (pixel, component).
+        kept : tuple of int, optional
+            Components to build from; all by default.
 
         Returns
         -------
@@ -114,18 +117,69 @@ class Projection:
 
         Notes
         -----
-        A row that was divided by the root of its sum adds up to that root, so the reconstruction itself says by what
-        to multiply it; without centring, exactly, since the root of the column means is then the first component.
+        A row that was divided by the root of its sum adds up to that root, so the reconstruction from all scores says
+        by what to multiply; without centring, exactly, since the root of the column means is then the first component.
         """
+        some = scores if kept is None else only_scores(scores, kept)
+        roots = None
+        if self.weighted and kept is not None:
+            roots = np.concatenate([np.empty(0), *(np.add.reduce(part, axis=1) for part in self._parts(scores))])
+        return self._unweighted(some, roots)
+
+    def rebuild(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Rows as the components describe them: projected, and back.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Shape (pixel, feature), finite.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (pixel, feature), in the dtype of the rows.
+        """
+        scores = self.forward(rows)[0].astype(rows.dtype, copy=False)
+        roots = np.sqrt(np.maximum(np.add.reduce(rows, axis=1, dtype=np.float64), 0)) if self.weighted else None
+        return self._unweighted(scores, roots)
+
+    def only(self, kept: tuple[int, ...]) -> Projection:
+        """The same with some of the components."""
+        return replace(self, components=self.components[list(kept)])
+
+    def _unweighted(self, scores: npt.NDArray[Any], roots: Vector | None) -> npt.NDArray[Any]:
+        """Rows from scores, multiplied by the roots of their sums where they are weighted."""
         rows = np.empty((len(scores), len(self.mean)), scores.dtype)
+        start = 0
+        for part in self._parts(scores):
+            stop = start + len(part)
+            if self.weighted:
+                factors = np.add.reduce(part, axis=1) if roots is None else roots[start:stop]
+                np.multiply(part, np.maximum(factors, 0)[:, None], out=part)
+            rows[start:stop] = part
+            start = stop
+        return rows
+
+    def _parts(self, scores: npt.NDArray[Any]) -> Iterator[Vector]:
+        """Weighted rows that scores stand for, a tile at a time."""
         step = max(1, _TILE_BYTES // (8 * len(self.mean)))
         for start in range(0, len(scores), step):
             part, _ = self._backward(scores[start : start + step])
             part += self.mean
-            if self.weighted:
-                part *= np.maximum(np.add.reduce(part, axis=1), 0)[:, None]
-            rows[start : start + step] = part
-        return rows
+            yield part
+
+
+def only_scores(scores: npt.NDArray[Any], kept: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Scores with 0 in place of all others; what is NaN stays NaN.
+
+    Examples
+    --------
+    >>> only_scores(np.array([[1.0, 2.0], [np.nan, np.nan]]), (1,)).tolist()
+    [[0.0, 2.0], [nan, nan]]
+    """
+    wanted = np.zeros(scores.shape[1], scores.dtype)
+    wanted[list(kept)] = 1
+    return scores * wanted
 
 
 def _squares(rows: npt.NDArray[Any], factors: Vector) -> Vector:
