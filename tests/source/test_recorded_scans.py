@@ -93,7 +93,14 @@ SCANS = [
     (
         "hyperspectral/enmap_potsdam/images/enmap_potsdam_tile_128_0.tif",
         {},
-        {"y": (32, None), "x": (32, None), "band": (224, None)},
+        {"y": (32, "m"), "x": (32, "m"), "wavelength": (224, "nm")},
+        "f4",
+        1,
+    ),
+    (
+        "hyperspectral/neon/sjer_reflectance_30x30.h5",
+        {},
+        {"y": (30, "m"), "x": (30, "m"), "wavelength": (426, "nm")},
         "f4",
         1,
     ),

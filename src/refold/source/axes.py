@@ -59,6 +59,13 @@ class Axis:
         return int(self.values.shape[0])
 
     @property
+    def range(self) -> tuple[float, float] | None:
+        """First and last position, where they have a unit."""
+        if self.units is None or not self.size or self.values.dtype.kind not in "iuf":
+            return None
+        return float(self.values[0]), float(self.values[-1])
+
+    @property
     def attrs(self) -> dict[str, str]:
         """Attributes of the coordinate."""
         said = {"role": self.role, "units": self.units, "calibration": self.calibration, "long_name": self.long_name}

@@ -135,14 +135,43 @@ def _file(path: Path, reader: str | None) -> list[Signal]:
 
         return zarr_signals(ZipStore(path, mode="r"), str(path))
     if start.startswith(_HDF5) and (reader is None or reader.upper() == "HSPY"):
-        from refold.source.hdf5 import experiment_signals
-
-        found = experiment_signals(path)
+        found = _hdf5(path, reader)
+        if found is not None:
+            return found
+    if reader is None:
+        found = _scene(path, start)
         if found is not None:
             return found
     from refold.source.rosettasciio import rosetta_signals
 
     return rosetta_signals(path, reader)
+
+
+def _hdf5(path: Path, reader: str | None) -> list[Signal] | None:
+    """Describe an HDF5 file whose layout tells what it is; None where it does not."""
+    from refold.source.hdf5 import experiment_signals
+    from refold.source.neon import neon_signals
+    from refold.source.netcdf import is_netcdf, netcdf_signals
+
+    for signals in (experiment_signals, neon_signals):
+        found = signals(path) if reader is None or signals is experiment_signals else None
+        if found is not None:
+            return found
+    return netcdf_signals(path) if reader is None and is_netcdf(path) else None
+
+
+def _scene(path: Path, start: bytes) -> list[Signal] | None:
+    """Describe a scene that its first bytes, or a header beside it, say to be one; None where they do not."""
+    from refold.source.envi import envi_signals, header_beside
+    from refold.source.geotiff import MARKS, geotiff_signals, is_georeferenced
+    from refold.source.netcdf import CLASSIC, netcdf_signals
+
+    if start.startswith(CLASSIC):
+        return netcdf_signals(path, classic=True)
+    if start.startswith(MARKS):
+        return geotiff_signals(path) if is_georeferenced(path) else None
+    header = header_beside(path)
+    return None if header is None else envi_signals(path, header)
 
 
 def is_zarr(path: Path) -> bool:

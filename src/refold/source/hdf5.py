@@ -20,7 +20,7 @@ from refold.source.assembling import Position, assemble, touched
 from refold.source.axes import Axis, plain_axes
 from refold.source.decoding import Decoder
 from refold.source.experiments import axes_and_attrs, experiments, is_experiments
-from refold.source.lazy import RegionReader, lazy_array
+from refold.source.lazy import Stored
 from refold.source.raw import RawRegion
 from refold.source.signals import Signal
 
@@ -184,17 +184,15 @@ def _datasets(file: Any) -> Iterator[Any]:
             yield dataset
 
 
+def stored_array(path: Path, dataset: Any) -> Stored:
+    """Say where a dataset lies and how it is read."""
+    shape = tuple(map(int, dataset.shape))
+    steps = tuple(map(int, dataset.chunks)) if dataset.chunks else (1,) * len(shape)
+    steps = tuple(min(step, max(1, size)) for step, size in zip(steps, shape, strict=True))
+    token = (str(path), path.stat().st_mtime_ns, str(dataset.name))
+    return Stored(_reader(path, dataset), shape, np.dtype(dataset.dtype), steps, token)
+
+
 def _signal(path: Path, dataset: Any, name: str, axes: tuple[Axis, ...], attrs: dict[str, Any]) -> Signal:
-    told = path.stat()
-    shape, dtype = tuple(map(int, dataset.shape)), np.dtype(dataset.dtype)
-    token = (str(path), told.st_mtime_ns, str(dataset.name))
-    lazy = functools.partial(_lazy, _reader(path, dataset), shape, dtype, token)
-    stored = tuple(map(int, dataset.chunks)) if dataset.chunks else (1,) * len(shape)
-    stored = tuple(min(step, max(1, size)) for step, size in zip(stored, shape, strict=True))
-    return Signal(name, axes, dtype, lazy, stored, attrs=attrs)
-
-
-def _lazy(
-    reader: RegionReader, shape: tuple[int, ...], dtype: np.dtype[Any], token: object, blocks: tuple[int, ...]
-) -> Any:
-    return lazy_array(reader, shape, dtype, blocks, token)
+    stored = stored_array(path, dataset)
+    return Signal(name, axes, stored.dtype, stored.lazy, stored.chunks, attrs=attrs)

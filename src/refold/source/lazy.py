@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +29,12 @@ class RegionReader(Protocol):
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the values of a region."""
         ...
+
+
+def opened(reader: RegionReader) -> AbstractContextManager[RegionReader]:
+    """Keep a reader's file open for several small reads, if opening it costs more than they do."""
+    context: AbstractContextManager[RegionReader] | None = getattr(reader, "opened", lambda: None)()
+    return nullcontext(reader) if context is None else context
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,33 @@ def lazy_array(
         meta=np.empty((0,) * len(shape), dtype=native(dtype)),
     )
     return array
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array as it lies in a file.
+
+    Parameters
+    ----------
+    reader : RegionReader
+        Reads regions of it.
+    shape, dtype
+        Of the array, in the order of the file.
+    chunks : tuple of int
+        Chunks on disk, or ones.
+    token : object
+        What tells its values from all others.
+    """
+
+    reader: RegionReader
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    token: object
+
+    def lazy(self, blocks: tuple[int, ...]) -> da.Array:
+        """Make the lazy array, in blocks of this shape."""
+        return lazy_array(self.reader, self.shape, self.dtype, blocks, self.token)
 
 
 def tile(

@@ -19,6 +19,8 @@ from refold.source.fetching import fill
 from refold.source.lazy import lazy_array
 from refold.source.signals import Signal
 
+_RUN = 1 << 14  # bytes, from which on a read of its own costs less than the faults of its pages
+
 
 @dataclass(frozen=True, slots=True)
 class RawRegion:
@@ -39,8 +41,8 @@ class RawRegion:
 
     Notes
     -----
-    A run of values is read into a buffer. Through a memory map it would be faulted in page by page, which takes longer
-    and counts as memory of this process; so that is left to regions that are scattered over the file.
+    Runs of values are read into a buffer. Through a memory map they would be faulted in page by page, which takes
+    longer and counts as memory of this process; so that is left to regions that are scattered in short runs.
     """
 
     path: str
@@ -53,11 +55,14 @@ class RawRegion:
         """Return the values of a region in native byte order."""
         stored = np.dtype(self.dtype)
         values = buffers.empty([part.stop - part.start for part in region], stored.newbyteorder("="))
-        if self.order == "C" and _in_one_piece(region, self.shape):
-            first = np.ravel_multi_index([part.start for part in region], self.shape) if values.size else 0
+        outer = _outer_dims(region, self.shape)
+        runs = math.prod(values.shape[:outer])
+        if self.order == "C" and (runs == 1 or values.nbytes >= runs * _RUN) and values.size:
             with Path(self.path).open("rb", buffering=0) as file:
-                file.seek(self.offset + int(first) * stored.itemsize)
-                fill(file, values.reshape(-1).view(np.uint8))
+                for index in np.ndindex(values.shape[:outer]):
+                    first = [part.start + at for part, at in zip(region, (*index, *(0,) * len(region)), strict=False)]
+                    file.seek(self.offset + int(np.ravel_multi_index(first, self.shape)) * stored.itemsize)
+                    fill(file, values[index].reshape(-1).view(np.uint8))
             if not stored.isnative:
                 values.byteswap(inplace=True)
         else:
@@ -65,11 +70,11 @@ class RawRegion:
         return values
 
 
-def _in_one_piece(region: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
-    """Whether the values of a region follow each other in C order."""
+def _outer_dims(region: tuple[slice, ...], shape: tuple[int, ...]) -> int:
+    """How many of the first dims must be gone through, so that what lies within them follows each other in C order."""
     lengths = [part.stop - part.start for part in region]
     partial = [at for at, (length, size) in enumerate(zip(lengths, shape, strict=True)) if length != size]
-    return not partial or all(length == 1 for length in lengths[: partial[-1]])
+    return partial[-1] if partial else 0
 
 
 def npy_signals(path: Path) -> list[Signal]:

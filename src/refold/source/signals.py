@@ -11,7 +11,9 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from refold.cube.georeference import crs_of, name_of
 from refold.errors import ParameterError, UnknownFormatError
 from refold.source.axes import Axis
 from refold.source.lazy import native, tile, wanted_chunks
@@ -41,6 +43,12 @@ class SignalInfo:
         For each dim, what is wrong with its calibration; None where nothing is.
     default : bool
         Whether `open` takes this one when none is named.
+    ranges : tuple of (float, float) or None
+        For each dim with a unit, its first and last position.
+    crs : str or None
+        Of a scene, the reference system of its rows and columns.
+    bad_bands : int or None
+        How many channels the file lists as bad; None where it lists none as good or bad.
     """
 
     name: str
@@ -53,6 +61,9 @@ class SignalInfo:
     navigation: tuple[str, ...] = ()
     calibration: tuple[str | None, ...] = ()
     default: bool = False
+    ranges: tuple[tuple[float, float] | None, ...] = ()
+    crs: str | None = None
+    bad_bands: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the same as a dict of plain lists, strings and numbers, ready for JSON.
@@ -79,6 +90,9 @@ class Signal:
         Whether several stored chunks may make one block. Zarr chunks never do unless asked: each is one request.
     picture : bool
         Whether it is an RGB image, which is never the scan itself.
+    look : callable, optional
+        Where the file declares a number that means no data: looks at a sample of the scene, when the cube is made, and
+        says for each channel whether it holds data anywhere, for the coordinate ``good``.
     """
 
     name: str
@@ -90,6 +104,7 @@ class Signal:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     coords: Mapping[str, xr.Variable] = field(default_factory=dict)
     picture: bool = False
+    look: Callable[[], NDArray[np.bool_]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,7 +145,14 @@ class Signal:
             bytes=self.size * self.dtype.itemsize,
             navigation=tuple(axis.name for axis in axes if axis.role == "navigation"),
             calibration=tuple(axis.calibration for axis in axes),
+            ranges=tuple(axis.range for axis in axes),
+            crs=name_of(crs) if (crs := crs_of(xr.Dataset(coords=self._scalars))) else None,
+            bad_bands=int((~self.coords["good"].values).sum()) if "good" in self.coords else None,
         )
+
+    @property
+    def _scalars(self) -> dict[str, xr.Variable]:
+        return {name: coord for name, coord in self.coords.items() if not coord.dims}
 
     def with_signal_dims(self, names: Sequence[str]) -> Signal:
         """Say anew which dims are signal: dims that it has, or new names for its last ones."""
@@ -150,7 +172,13 @@ class Signal:
             replace(axis, name=name, role="signal" if name in names else "navigation")
             for axis, name in zip(self.axes, new, strict=True)
         ]
-        return replace(self, axes=tuple(axes))
+        renamed = dict(zip(have, new, strict=True))
+        coords = {
+            key: xr.Variable([renamed.get(str(dim), dim) for dim in coord.dims], coord.data, coord.attrs)
+            for key, coord in self.coords.items()
+        }
+        look = self.look if [axis.role for axis in axes] == [axis.role for axis in self.axes] else None
+        return replace(self, axes=tuple(axes), coords=coords, look=look)
 
     def to_cube(self, chunks: Mapping[str, int] | None = None) -> xr.DataArray:
         """Make the lazy cube, navigation dims first."""
@@ -161,6 +189,10 @@ class Signal:
         }
         cube = xr.DataArray(self.array(blocks), dims=dims, coords={**self.coords, **coords}, name=self.name)
         cube.attrs.update(self.attrs)
+        if self.look is not None:
+            signal = next(axis for axis in self.axes if axis.role == "signal")
+            listed = self.coords["good"].values if "good" in self.coords else True
+            cube = cube.assign_coords(good=(signal.name, self.look() & listed))
         return cube.transpose(*(dims[at] for at in self.order))
 
 
