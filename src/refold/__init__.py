@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from refold.pipeline import run as run
     from refold.prepare import ZeroLoss as ZeroLoss
     from refold.prepare import align_zero_loss as align_zero_loss
+    from refold.prepare import bands as bands
     from refold.prepare import calibrate_zero_loss as calibrate_zero_loss
     from refold.prepare import clip as clip
     from refold.prepare import crop as crop
@@ -107,6 +108,7 @@ _ROOMS = {
     "refold.prepare": (
         "ZeroLoss",
         "align_zero_loss",
+        "bands",
         "calibrate_zero_loss",
         "clip",
         "crop",

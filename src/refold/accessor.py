@@ -39,6 +39,10 @@ class RefoldAccessor:
         """See `refold.crop`."""
         return refold.crop(self._cube, *args, **kwargs)
 
+    def bands(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.bands`."""
+        return refold.bands(self._cube, *args, **kwargs)
+
     def mask(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.mask`."""
         return refold.mask(self._cube, *args, **kwargs)

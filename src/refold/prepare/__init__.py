@@ -1,5 +1,6 @@
-"""Lazy steps before anything is learnt: rebin, crop, mask, clip, log1p, normalise; and what EELS spectra need."""
+"""Lazy steps before anything is learnt: crop, choose bands, rebin, mask, clip, log1p, normalise; and for EELS spectra."""
 
+from refold.prepare.bands import bands
 from refold.prepare.cropping import crop
 from refold.prepare.intensity import clip, log1p, normalise
 from refold.prepare.masking import mask
@@ -10,6 +11,7 @@ __all__ = [
     "Alignment",
     "ZeroLoss",
     "align_zero_loss",
+    "bands",
     "calibrate_zero_loss",
     "clip",
     "crop",
