@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from refold.recipe import Recipe as Recipe
     from refold.reduce import PCA as PCA
     from refold.reduce import promote_outliers as promote_outliers
+    from refold.report import composite as composite
     from refold.report import figures as figures
     from refold.source import convert as convert
     from refold.source import info as info
@@ -119,7 +120,7 @@ _ROOMS = {
     ),
     "refold.recipe": ("Recipe",),
     "refold.reduce": ("PCA", "promote_outliers"),
-    "refold.report": ("figures",),
+    "refold.report": ("composite", "figures"),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
     "refold.trust": ("compare", "stability"),

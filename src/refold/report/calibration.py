@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Axis", "area", "format_number", "nice_length", "pretty_unit", "scale_bar", "ticks"]
 
-_METRE = {"pm": 1e-12, "nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "m": 1.0, "km": 1e3}
+METRE = {"pm": 1e-12, "nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "m": 1.0, "km": 1e3}
 _SPELLINGS = {
     "um": "µm",
     "μm": "µm",  # Greek mu, as some files write it, to the micro sign
@@ -150,10 +150,10 @@ def scale_bar(axis: Axis, pixels: int, share: float = 0.3) -> tuple[float, str]:
         length = nice_length(max(pixels * share, 1.0))
         return length, f"{length:.0f} px"
     step, unit = axis.step, axis.unit
-    if unit in _METRE:
-        metres = nice_length(pixels * step * _METRE[unit] * share)
-        unit = next((u for u in reversed(_METRE) if metres >= _METRE[u] * (1 - 1e-9)), "pm")
-        return metres / (step * _METRE[axis.unit]), f"{format_number(metres / _METRE[unit])} {unit}"
+    if unit in METRE:
+        metres = nice_length(pixels * step * METRE[unit] * share)
+        unit = next((u for u in reversed(METRE) if metres >= METRE[u] * (1 - 1e-9)), "pm")
+        return metres / (step * METRE[axis.unit]), f"{format_number(metres / METRE[unit])} {unit}"
     length = nice_length(pixels * step * share)
     return length / step, f"{format_number(length)} {unit}"
 
@@ -188,7 +188,7 @@ def ticks(axis: Axis, n: int = 5) -> tuple[list[float], list[str]]:
     order = np.argsort(values)
     positions = np.interp(chosen, values[order], index[order])
     formatter = ScalarFormatter(useOffset=False)
-    formatter.set_powerlimits((-4, 6))
+    formatter.set_powerlimits((-4, 9))  # northings in full
     formatter.create_dummy_axis(minpos=1)
     texts = formatter.format_ticks([float(v) for v in chosen])
     return [float(p) for p in positions], [str(t) for t in texts]
@@ -201,8 +201,8 @@ def area(axes: list[Axis], pixels: int) -> str:
     from refold.report.words import rounded
 
     value, unit = pixels * axes[0].step * axes[1].step, axes[0].unit
-    if unit in _METRE:
-        square = value * _METRE[unit] ** 2
-        unit = next((u for u in reversed(_METRE) if square >= _METRE[u] ** 2), unit)
-        value = square / _METRE[unit] ** 2
+    if unit in METRE:
+        square = value * METRE[unit] ** 2
+        unit = next((u for u in reversed(METRE) if square >= METRE[u] ** 2), unit)
+        value = square / METRE[unit] ** 2
     return f"{rounded(value)} {unit}²"

@@ -10,6 +10,7 @@ from refold.report.maps import label_map, probability_map, residual_map, scalar_
 from refold.report.memberships import membership_maps
 from refold.report.metrics import metric_curves
 from refold.report.poster import overview
+from refold.report.scenes import composite, overlay
 from refold.report.space import latent_space
 from refold.report.spectra import mean_signal, mean_signals
 from refold.report.stability import stability_map
@@ -17,6 +18,7 @@ from refold.report.variance import scree
 
 __all__ = [
     "cluster_gallery",
+    "composite",
     "figure_files",
     "label_map",
     "latent_scatter",
@@ -25,6 +27,7 @@ __all__ = [
     "mean_signals",
     "membership_maps",
     "metric_curves",
+    "overlay",
     "overview",
     "probability_map",
     "residual_map",

@@ -30,6 +30,7 @@ _STRIP = 0.6
 _TICKS = 0.5
 _SIDE_TICKS = 0.6
 _PAD = 0.1
+_LONG = 6  # letters beside a map; longer texts stand upright
 STRETCH = 12.0  # a map longer than this many times its width is stretched, else it is a hair
 
 
@@ -45,7 +46,9 @@ class Sheet:
     line : bool
         A line scan, or a map of one row or one column: values are along one axis only.
     stretched : bool
-        Pixels are not drawn in their true proportions; the axes have ticks.
+        Pixels are not drawn in their true proportions.
+    ticked : bool
+        The axes have ticks, and so no scale bar: those of stretched maps, and of maps in map units.
     width, height, foot, pad : float
         Inches of the part with the panels, of the foot below it, and of the margin around all.
     """
@@ -57,6 +60,7 @@ class Sheet:
     down: Axis | None
     line: bool
     stretched: bool
+    ticked: bool
     width: float
     height: float
     foot: float
@@ -92,7 +96,7 @@ class Sheet:
 
     def bar(self, at: float = 0.0) -> None:
         """Draw the scale bar at the left of the foot, `at` inches up; nothing where pixels have no one scale."""
-        if self.stretched or self.line:
+        if self.ticked or self.line:
             return
         panel, axes = self.panels[0], self.axes[0]
         drawn = axes.get_position().width * self.figure.get_size_inches()[0]
@@ -110,13 +114,25 @@ class Sheet:
         positions, texts = ticks(self.across, 6)
         axes.set_xticks(positions, texts)
         axes.set_xlabel(self.across.label)
-        if self.stretched and not self.line and self.down is not None:
+        if self.ticked and not self.line and self.down is not None:
             positions, texts = ticks(self.down, 4)
             axes.set_yticks(positions, texts)
+            if max(map(len, texts)) > _LONG:  # northings are
+                axes.tick_params(axis="y", rotation=90)
+                for text in axes.get_yticklabels():
+                    text.set_verticalalignment("center")
             axes.set_ylabel(self.down.label)
 
 
-def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, strip: float = _STRIP) -> Sheet:
+def sheet(
+    array: xr.DataArray,
+    look: Look,
+    *,
+    width: float,
+    side: float = 0.0,
+    strip: float = _STRIP,
+    ticked: bool = False,
+) -> Sheet:
     """Lay out a map.
 
     Parameters
@@ -130,6 +146,8 @@ def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, s
         Inches to leave free at the right.
     strip : float
         Height in inches of a line scan.
+    ticked : bool
+        Whether positions are written along the axes, in the place of a scale bar.
 
     Returns
     -------
@@ -140,15 +158,16 @@ def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, s
     pad = 0.0 if look is THEMES["page"] else _PAD  # the page has margins of its own
     if line:
         figure = new_figure(width + side + 2 * pad, strip + _TICKS + 2 * pad)
-        page = Sheet(figure, [], cut, across, down, True, True, width, strip, _TICKS, pad, look)
+        page = Sheet(figure, [], cut, across, down, True, True, True, width, strip, _TICKS, pad, look)
         page.axes = [page.inches(0.1, _TICKS, width - 0.2, strip)]
         return page
     proportion = proportion_of(cut[0], across, down)
     stretched = not 1 / STRETCH <= proportion <= STRETCH
+    ticked = ticked or stretched
     columns = 1 if len(cut) == 1 else min(len(cut), 3)
     rows = ceil(len(cut) / columns)
     title = _TITLE if cut[0].title else 0.0
-    margin = _SIDE_TICKS if stretched else 0.0
+    margin = _SIDE_TICKS if ticked else 0.0
     one_wide = (width - margin - _GAP * (columns - 1)) / columns
     one_high = one_wide * proportion
     if stretched:
@@ -156,11 +175,11 @@ def sheet(array: xr.DataArray, look: Look, *, width: float, side: float = 0.0, s
     elif one_high > one_wide * _TALLEST:
         one_high = one_wide * _TALLEST
         one_wide = one_high / proportion
-    step = one_high + title + (_TICKS if stretched else _GAP)
+    step = one_high + title + (_TICKS if ticked else _GAP)
     height = step * rows
-    foot = 0.0 if stretched else _FOOT
+    foot = 0.0 if ticked else _FOOT
     figure = new_figure(width + side + 2 * pad, height + foot + 2 * pad)
-    page = Sheet(figure, [], cut, across, down, False, stretched, width, height, foot, pad, look)
+    page = Sheet(figure, [], cut, across, down, False, stretched, ticked, width, height, foot, pad, look)
     for i in range(len(cut)):
         row, column = divmod(i, columns)
         bottom = foot + height - row * step - title - one_high

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_scalar", "label_map", "probability_map", "residual_map", "scalar_map"]
+__all__ = [
+    "colourise",
+    "draw_scalar",
+    "label_map",
+    "legend_width",
+    "probability_map",
+    "residual_map",
+    "scalar_map",
+    "write_legend",
+]
 
 _LEGEND_COLUMN = 1.2
 _LEGEND_ROW = 0.2
@@ -64,14 +73,14 @@ def label_map(
     tally = tally or Tally.of(dataset)
     labels = labels_of(dataset)
     with drawing(theme) as look:
-        side = _legend_width(tally, width) if legend else 0.0
+        side = legend_width(tally, width) if legend else 0.0
         page = sheet(labels, look, width=width, side=side)
         validity = validity_of(dataset) if tally.invalid else None
         for axes, panel in zip(page.axes, page.panels, strict=True):
             draw_labels(page, axes, panel, labels, validity, tally)
         page.bar()
         if legend:
-            _legend(page, tally, side)
+            write_legend(page, tally, side)
         return page.figure
 
 
@@ -89,7 +98,7 @@ def draw_labels(
         page.tick(axes)
     else:
         _write_numbers(page, axes, panel, image, tally)
-        if page.stretched:
+        if page.ticked:
             page.tick(axes)
 
 
@@ -119,13 +128,15 @@ def _write_numbers(page: Sheet, axes: Axes, panel: Panel, image: NDArray[np.int6
         axes.text(x, y, str(number), color=ink_on(colour), ha="center", va="center_baseline", fontsize=size)
 
 
-def _legend_width(tally: Tally, width: float) -> float:
+def legend_width(tally: Tally, width: float) -> float:
+    """Inches that the list of the clusters takes beside a map of that width."""
     rows = max(int(width * 0.9 / _LEGEND_ROW), 8)
     entries = len(tally.ids) + 2
     return 0.2 + _LEGEND_COLUMN * int(np.ceil(entries / rows))
 
 
-def _legend(page: Sheet, tally: Tally, side: float) -> None:
+def write_legend(page: Sheet, tally: Tally, side: float) -> None:
+    """List the clusters, and their shares, at the right of a sheet."""
     from matplotlib.patches import Patch
 
     handles = [Patch(facecolor=c, label=f"{i}   {_percent(tally.share(n))}") for n, (i, c) in _numbered(tally)]
@@ -248,7 +259,7 @@ def draw_scalar(
         if np.isnan(image).any():
             page.hatch(axes)
         page.picture(axes, panel, image, cmap=colours, vmin=low, vmax=high)
-        if page.stretched:
+        if page.ticked:
             page.tick(axes)
     page.bar()
     _colour_bar(page, low, high, colours, label)
