@@ -1,4 +1,4 @@
-"""Lazy steps before anything is learnt: crop, choose bands, rebin, mask, clip, log1p, normalise; and for EELS spectra."""
+"""Lazy steps before anything is learnt: crop, bands, rebin, mask, clip, log1p, normalise; and what EELS spectra need."""
 
 from refold.prepare.bands import bands
 from refold.prepare.cropping import crop
