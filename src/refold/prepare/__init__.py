@@ -1,4 +1,4 @@
-"""Lazy steps before anything is learnt: crop, bands, rebin, mask, clip, log1p, normalise; and what EELS spectra need."""
+"""Lazy steps before anything is learnt: crop, bands, rebin, mask, clip, log1p, normalise; and what EELS needs."""
 
 from refold.prepare.bands import bands
 from refold.prepare.cropping import crop

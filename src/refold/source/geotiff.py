@@ -22,8 +22,8 @@ from refold.source.scene import Bands, Place, scene_signal
 from refold.source.signals import Signal
 
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Tags that say where a picture lies: its pixels' size, a transform, tie points. OGC GeoTIFF 1.1, annex B.
-_GEO_TAGS = frozenset({33550, 34264, 33922})
+# Tags that say where every pixel lies: their size, or a transform. OGC GeoTIFF 1.1, annex B.
+_GEO_TAGS = frozenset({33550, 34264})
 _NOT_KEPT = frozenset({"area_or_point", "tifftag_software"})
 
 
@@ -45,13 +45,8 @@ class GeoTiffRegion:
     @contextmanager
     def opened(self) -> Iterator[_Opened]:
         """Keep the file open for several reads."""
-        rasterio = _rasterio(self.path)
-        try:
-            with rasterio.open(self.path) as file:
-                yield _Opened(file, self.picture)
-        except rasterio.errors.RasterioIOError as error:
-            remedy = "copy or export it again"
-            raise SourceError(f"{self.path}, which does not decode ({error})", "whole tiles", remedy) from error
+        with _open(self.path) as file:
+            yield _Opened(file, self.picture)
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the values of a region; each stored tile or strip in it is decoded once."""
@@ -111,13 +106,8 @@ def geotiff_signals(path: Path) -> list[Signal]:
     SourceError
         If it cannot be opened.
     """
-    rasterio = _rasterio(str(path))
-    try:
-        with rasterio.open(path) as file:
-            return [_signal(path, file)]
-    except rasterio.errors.RasterioIOError as error:
-        remedy = "copy or export it again"
-        raise SourceError(f"{path}, which rasterio cannot open ({error})", "a whole GeoTIFF", remedy) from error
+    with _open(path) as file:
+        return [_signal(path, file)]
 
 
 def _signal(path: Path, file: Any) -> Signal:
@@ -144,8 +134,6 @@ def _signal(path: Path, file: Any) -> Signal:
 
 
 def _place(file: Any) -> Place:
-    if file.transform.is_identity:  # placed by control points, if at all
-        return Place()
     a, b, c, d, e, f = tuple(file.transform)[:6]
     return Place((a, b, c, d, e, f), file.crs.to_wkt() if file.crs else None)
 
@@ -168,11 +156,17 @@ def _bands(tags: Sequence[dict[str, str]]) -> Bands:
     )
 
 
-def _rasterio(path: str) -> Any:
+@contextmanager
+def _open(path: str | Path) -> Iterator[Any]:
+    """Open a file by rasterio, and say what is wrong with it where it cannot be read."""
     try:
         import rasterio
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{path}, which is a GeoTIFF", "the package rasterio", "pip install 'refold[geo]'"
-        ) from error
-    return rasterio
+        what, remedy = f"{path}, which is a GeoTIFF", "pip install 'refold[geo]'"
+        raise MissingDependencyError(what, "the package rasterio", remedy) from error
+    try:
+        with rasterio.open(path) as file:
+            yield file
+    except rasterio.errors.RasterioIOError as error:
+        remedy = "copy or export it again"
+        raise SourceError(f"{path}, which rasterio cannot read ({error})", "a whole GeoTIFF", remedy) from error
