@@ -12,10 +12,11 @@ _REFERENCE = 120e9
 _CODECS = 0.75  # of the rate of LZ4: Zstandard and others are slower, no compression is quicker
 _FIRST_VISIT = 300  # bytes of a copy that take as long as preparing, summing up and encoding a value
 _LATER_VISIT = 100  # the same for a value that was written
-_UMAP_START, _UMAP_LANDMARK = 1.2, 3.5e-4  # s
+_FIRST_START, _START = 1.5, 0.7  # s: imports, and compiled code that is loaded, before the first sweep and others
+_UMAP_START, _UMAP_LANDMARK = 2.2, 3.5e-4  # s
 _DRAWN_PIXEL = 2e-5  # s, of landmarks that are drawn from more pixels
 _TREE, _TREE_IN_SCORES = 3.5e-5, 1.75e-4  # s a landmark, of HDBSCAN in a latent space or in that of the scores
-_PAGE_START, _PAGE_PIXEL = 3.0, 6e-6  # s, of the report
+_PAGE_START, _PAGE_PIXEL = 4.0, 6e-6  # s, of the report
 _VOTE = 4  # operations for each pixel, landmark and component
 
 
@@ -50,12 +51,12 @@ class Clock:
 
     def first_sweep(self, nbytes: float, values: float) -> float:
         """Read the scan; prepare, sum up and write its values."""
-        return 0.5 + self.reading(nbytes) + values * _FIRST_VISIT / (self.rates.memory * self.workers)
+        return _FIRST_START + self.reading(nbytes) + values * _FIRST_VISIT / (self.rates.memory * self.workers)
 
     def sweeps(self, count: float, nbytes: float, values: float, flops: float = 0.0) -> float:
         """Read and look at so many bytes and values, so many times, with so many operations in all."""
         once = self.reading(nbytes) + values * _LATER_VISIT / (self.rates.memory * self.workers)
-        return 0.2 + count * once + flops / (self.rates.thin * self.workers)
+        return _START + count * once + flops / (self.rates.thin * self.workers)
 
     def embedding(self, n_pixels: int, n_landmarks: int, n_latent: int) -> float:
         """Draw landmarks and, if there are latent dims, find their coordinates."""
