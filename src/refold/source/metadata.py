@@ -15,6 +15,9 @@ _SAMPLE = ("elements", "xray_lines", "name", "description", "thickness")
 # Wherever a file says these, they belong to the scan.
 _LIFTED = ("camera_length", "dwell_time", "exposure", "exposure_time", "frame_time", "collection_angle")
 
+# Attributes of a cube that say how it was read.
+_NOT_OF_INSTRUMENT = ("instrument", "detector", "source", "signal", "reader", "read_whole", "hyperspy")
+
 
 def json_safe(value: object) -> Any:
     """Return a value as JSON can hold it, or None where it cannot.
@@ -72,7 +75,7 @@ def keep_metadata(tree: Mapping[str, Any]) -> dict[str, Any]:
     for key in _SIGNAL:
         kept[key] = _branch(tree, "Signal").get(key)
     for key in _SAMPLE:
-        kept[key if key in {"elements", "xray_lines"} else f"sample_{key}"] = _branch(tree, "Sample").get(key)
+        kept[_sample_name(key)] = _branch(tree, "Sample").get(key)
     for instrument, values in _branch(tree, "Acquisition_instrument").items():
         if isinstance(values, Mapping):
             kept |= {"instrument": instrument, **_of_instrument(values)}
@@ -102,3 +105,50 @@ def _of_instrument(values: Mapping[str, Any]) -> dict[str, Any]:
             elif not isinstance(value, Mapping):
                 kept[f"{str(name).lower()}_{key}"] = value
     return kept
+
+
+def to_tree(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrange a cube's attributes as HyperSpy does: what `keep_metadata` took from such a tree goes back to its place.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of a cube.
+
+    Returns
+    -------
+    dict
+        Metadata; what has no place in it is left out.
+
+    Examples
+    --------
+    >>> to_tree({"title": "a", "instrument": "SEM", "detector": "EDS", "eds_live_time": 2.0})
+    {'General': {'title': 'a'}, 'Acquisition_instrument': {'SEM': {'Detector': {'EDS': {'live_time': 2.0}}}}}
+    """
+    tree: dict[str, Any] = {}
+    for branch, keys in (("General", _GENERAL), ("Signal", _SIGNAL)):
+        tree[branch] = {key: attrs[key] for key in keys if key in attrs}
+    tree["Sample"] = {key: attrs[name] for key in _SAMPLE if (name := _sample_name(key)) in attrs}
+    instrument = str(attrs.get("instrument", ""))
+    if instrument:
+        tree["Acquisition_instrument"] = {instrument: _instrument_of(attrs)}
+    return {key: branch for key, branch in tree.items() if branch}
+
+
+def _sample_name(key: str) -> str:
+    return key if key in {"elements", "xray_lines"} else f"sample_{key}"
+
+
+def _instrument_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    elsewhere = {*_GENERAL, *_SIGNAL, *map(_sample_name, _SAMPLE), *_NOT_OF_INSTRUMENT}
+    found: dict[str, Any] = {}
+    detectors: dict[str, dict[str, Any]] = {name: {} for name in str(attrs.get("detector", "")).split(", ") if name}
+    for key, value in attrs.items():
+        of = next((name for name in detectors if key.startswith(f"{name.lower()}_")), None)
+        if of is not None:
+            detectors[of][key.removeprefix(f"{of.lower()}_")] = value
+        elif key.startswith("stage_"):
+            found.setdefault("Stage", {})[key.removeprefix("stage_")] = value
+        elif key not in elsewhere:
+            found[key] = value
+    return {**found, "Detector": detectors} if detectors else found
