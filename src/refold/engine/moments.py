@@ -99,11 +99,13 @@ class Moments:
     of : callable, optional
         ``of(block, where)`` gives the values to take the moments of, of shape (*navigation of the block, feature), and
         is picklable; by default the block's own.
+    double : bool
+        Whether to form products in float64 whatever the values are: where the scatter matrix will be inverted.
 
     Notes
     -----
     Partitions are joined by the pairwise update of Chan, Golub and LeVeque (1983), Am. Stat. 37, 242. Products are
-    formed in float32 about a provisional mean, and added up in float64.
+    formed in the dtype of the rows, mostly float32, about a provisional mean, and added up in float64.
 
     Examples
     --------
@@ -121,11 +123,13 @@ class Moments:
         weighting: Weighting = None,
         n_features: int | None = None,
         of: Compute | None = None,
+        double: bool = False,
     ) -> None:
         self.scatter = scatter
         self.weighting: Weighting = weighting
         self.n_features = n_features
         self.of = of
+        self.double = double
 
     @property
     def nbytes(self) -> int:
@@ -137,7 +141,8 @@ class Moments:
     def working_nbytes(self) -> int:
         """Bytes of a tile of centred rows, and of the product that is added to the state."""
         features = self.n_features or 0
-        return (Triangle.product_nbytes(features) + 4 * _tile(features) * features) if self.scatter else 0
+        single = (Triangle.product_nbytes(features) + 4 * _tile(features) * features) if self.scatter else 0
+        return 2 * single if self.double else single
 
     def start(self) -> _State:
         """Nothing seen yet."""
@@ -185,7 +190,7 @@ class Moments:
         """Add the product of the centred rows, a tile at a time."""
         from refold.engine.kernels import centre_rows, centre_scaled_rows
 
-        dtype = row_dtype(rows.dtype)
+        dtype = np.dtype(np.float64) if self.double else row_dtype(rows.dtype)
         shift = np.asarray(state.shift, dtype=dtype)
         if state.scatter is None:
             state.scatter = Triangle(rows.shape[1])
