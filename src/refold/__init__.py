@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from refold.prepare import normalise as normalise
     from refold.prepare import rebin as rebin
     from refold.recipe import Recipe as Recipe
+    from refold.reduce import MNF as MNF
     from refold.reduce import PCA as PCA
     from refold.reduce import promote_outliers as promote_outliers
     from refold.report import composite as composite
@@ -119,7 +120,7 @@ _ROOMS = {
         "rebin",
     ),
     "refold.recipe": ("Recipe",),
-    "refold.reduce": ("PCA", "promote_outliers"),
+    "refold.reduce": ("MNF", "PCA", "promote_outliers"),
     "refold.report": ("composite", "figures"),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),

@@ -19,6 +19,7 @@ from refold.cube import as_cube
 from refold.engine import Block, Where, settings, sweep
 from refold.engine.neighbours import DIRECTIONS, Neighbours
 from refold.errors import DataError, ParameterError, RefoldWarning, StoreError
+from refold.planning import Grid
 from refold.reduce import MNF
 from refold.source import synthetic
 from tests import strategies
@@ -220,11 +221,8 @@ def test_lazy_and_one_sweep(tmp_path: Path) -> None:
 def test_same_bytes_on_threads_and_processes() -> None:
     from distributed import Client, LocalCluster
 
-    from refold.engine import plan_grid
-
     cube = cube_of(scene((30, 20))).chunk({"y": 4, "x": 9})
-    grid = plan_grid(cube, *MNF().visitors(cube), memory="1MB", workers=2)
-    assert grid.n_partitions > 1
+    grid = Grid(edges=((0, 4, 8, 16, 30), (0, 9, 20)), n_partitions=3)
     found = [sweep(cube, *MNF().visitors(cube), grid=grid, workers=workers) for workers in (1, 2)]
     with (
         dask.config.set({"distributed.worker.memory.terminate": False}),
