@@ -12,7 +12,7 @@ import xarray as xr
 from refold.cube import check_same_grid, cubes_of, navigation_dims, signal_dims
 from refold.errors import CubeError, ParameterError, RecipeError
 from refold.features import align
-from refold.prepare import clip, crop, log1p, mask, normalise, rebin
+from refold.prepare import bands, clip, crop, log1p, mask, normalise, rebin
 from refold.recipe import Features, Prepare, Recipe
 from refold.source import open as open_scan
 from refold.store import identify
@@ -151,6 +151,8 @@ def prepare(raw: xr.DataArray, options: Prepare) -> tuple[xr.DataArray, xr.DataA
         What is left after cropping, whose every pixel gets a label; and what is learnt from.
     """
     full = cube = crop(raw, options.crop) if options.crop else raw
+    if options.bands or "good" in cube.coords:
+        cube = bands(cube, **options.bands)
     if options.rebin:
         cube = rebin(cube, options.rebin, how=options.rebin_how)
     if options.clip:
@@ -178,7 +180,7 @@ def _of_dims(steps: Prepare, cube: xr.DataArray) -> Prepare:
     """Of steps that are for all cubes of a scan, those whose dims this one has."""
     cropped = {dim: span for dim, span in steps.crop.items() if dim in cube.dims}
     factors = {dim: factor for dim, factor in steps.rebin.items() if dim in cube.dims}
-    return replace(steps, crop=cropped, rebin=factors)
+    return replace(steps, crop=cropped, rebin=factors, bands=steps.bands if len(signal_dims(cube)) == 1 else {})
 
 
 def _check_dims(recipe: Recipe, parts: list[Part]) -> None:

@@ -85,7 +85,7 @@ def bands(
         unit = cube.coords[dim].attrs.get("units", "")
         wanted = f"something left of {kept.size} bands, {positions.min()} to {positions.max()} {unit}".rstrip()
         raise ParameterError(f"no band left along {dim!r}", wanted, "drop fewer, or pass good=False")
-    return cube.isel({dim: _as_slice(found)})
+    return cube if found.size == kept.size else cube.isel({dim: _as_slice(found)})
 
 
 def _band_dim(cube: xr.DataArray, dim: str | None) -> str:

@@ -41,12 +41,15 @@ class Source(Section):
 
 @dataclass(frozen=True)
 class Prepare(Section):
-    """Lazy steps before anything is learnt, in this order. See `refold.rebin`, `refold.crop`, `refold.mask`.
+    """Lazy steps before anything is learnt, in this order. See the functions of these names, as `refold.rebin`.
 
     Parameters
     ----------
     crop : dict of str to (float, float)
         Range to keep of each dim, in its own units.
+    bands : dict
+        Which bands to leave out, as the options of `refold.bands`. Those that the file lists as bad are left out
+        anyway, unless ``good`` is false.
     rebin : dict of str to int
         Factor of each dim.
     rebin_how : {"sum", "mean"}
@@ -62,6 +65,9 @@ class Prepare(Section):
     """
 
     crop: dict[str, tuple[float, float]] = option({}, example="{ energy = [100, 900] }")
+    bands: dict[str, Any] = option(
+        {}, keys=("good", "windows", "drop", "keep", "step", "dim"), example="{ windows = [[1340, 1445]], step = 2 }"
+    )
     rebin: dict[str, int] = option({}, least=1, example="{ ky = 2, kx = 2 }")
     rebin_how: Literal["sum", "mean"] = "sum"
     clip: dict[str, float] = option({}, keys=("min", "max"), example="{ min = 0, max = 1000 }")
