@@ -58,9 +58,14 @@ if TYPE_CHECKING:
     from refold.prepare import normalise as normalise
     from refold.prepare import rebin as rebin
     from refold.recipe import Recipe as Recipe
+    from refold.reduce import ICA as ICA
     from refold.reduce import MNF as MNF
     from refold.reduce import PCA as PCA
+    from refold.reduce import Decomposition as Decomposition
+    from refold.reduce import decompose as decompose
+    from refold.reduce import elbow_position as elbow_position
     from refold.reduce import promote_outliers as promote_outliers
+    from refold.reduce import separate as separate
     from refold.report import composite as composite
     from refold.report import figures as figures
     from refold.source import convert as convert
@@ -120,7 +125,16 @@ _ROOMS = {
         "rebin",
     ),
     "refold.recipe": ("Recipe",),
-    "refold.reduce": ("MNF", "PCA", "promote_outliers"),
+    "refold.reduce": (
+        "ICA",
+        "MNF",
+        "PCA",
+        "Decomposition",
+        "decompose",
+        "elbow_position",
+        "promote_outliers",
+        "separate",
+    ),
     "refold.report": ("composite", "figures"),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),

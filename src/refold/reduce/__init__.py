@@ -1,7 +1,11 @@
 """Fewer numbers for each pixel that still say what it is."""
 
+from refold.reduce.decomposition import Decomposition, decompose
+from refold.reduce.elbow import elbow_position
+from refold.reduce.ica import ICA
 from refold.reduce.mnf import MNF
 from refold.reduce.outlying import Outliers, promote_outliers
 from refold.reduce.pca import PCA
+from refold.reduce.separating import separate
 
-__all__ = ["MNF", "PCA", "Outliers", "promote_outliers"]
+__all__ = ["MNF", "PCA", "Decomposition", "Outliers", "decompose", "elbow_position", "promote_outliers"]

@@ -25,7 +25,7 @@ from refold.reduce.together import Unfinished
 
 _OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "singular_values", "angles")
 _NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "solver_", "noise_variance_")
-_PROMOTED = ("n_promoted_", "outliers_")
+_PROMOTED = ("n_promoted_", "outliers_", "n_empty_")
 SOLVERS = ("auto", "scatter", "subspace", "incremental")
 
 
@@ -69,6 +69,8 @@ class PCA(Projecting):
         Mean variance along the directions left out.
     n_components_, n_samples_, n_features_in_ : int
         Components kept, valid pixels used, features.
+    n_empty_ : int
+        Valid pixels that Poisson scaling left out, as they have no counts.
     solver_ : str
         The solver that was used.
     n_sweeps_ : int
@@ -265,7 +267,7 @@ class PCA(Projecting):
         self.explained_variance_ = leading.values / freedom
         self.explained_variance_ratio_ = leading.values / problem.total
         self.n_components_ = len(leading.values)
-        self.n_samples_ = moments.count
+        self.n_samples_, self.n_empty_ = moments.count, moments.n_empty
         directions = min(moments.count, self.n_features_in_) - self.n_components_
         rest = max(0.0, problem.total - float(leading.values.sum())) / freedom
         self.noise_variance_ = rest / directions if directions else 0.0
@@ -322,7 +324,7 @@ class PCA(Projecting):
         """
         note = read_note(dataset, cls.__name__)
         model = cls(**note["parameters"])
-        for name, value in {"n_promoted_": 0, "outliers_": [], **note["fitted"]}.items():
+        for name, value in {"n_promoted_": 0, "outliers_": [], "n_empty_": 0, **note["fitted"]}.items():
             setattr(model, name, value)
         model.outliers_ = np.asarray(model.outliers_, np.int64)
         if note["feature_names"] is not None:
