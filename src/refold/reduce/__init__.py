@@ -8,4 +8,14 @@ from refold.reduce.outlying import Outliers, promote_outliers
 from refold.reduce.pca import PCA
 from refold.reduce.separating import separate
 
-__all__ = ["MNF", "PCA", "Decomposition", "Outliers", "decompose", "elbow_position", "promote_outliers"]
+__all__ = [
+    "ICA",
+    "MNF",
+    "PCA",
+    "Decomposition",
+    "Outliers",
+    "decompose",
+    "elbow_position",
+    "promote_outliers",
+    "separate",
+]
