@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from refold.reduce import separate as separate
     from refold.report import composite as composite
     from refold.report import figures as figures
+    from refold.report import to_geotiff as to_geotiff
     from refold.source import convert as convert
     from refold.source import info as info
     from refold.source import open as open
@@ -135,7 +136,7 @@ _ROOMS = {
         "promote_outliers",
         "separate",
     ),
-    "refold.report": ("composite", "figures"),
+    "refold.report": ("composite", "figures", "to_geotiff"),
     "refold.source": ("convert", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
     "refold.trust": ("compare", "stability"),

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refold.report import figures
     from refold.report.colours import palette
+    from refold.report.geotiff import to_geotiff
     from refold.report.page import render_report, write_report
     from refold.report.stretching import composite
 
-__all__ = ["composite", "figures", "palette", "render_report", "write_report"]
+__all__ = ["composite", "figures", "palette", "render_report", "to_geotiff", "write_report"]
 
-_HOMES = {"composite": "stretching", "palette": "colours", "render_report": "page", "write_report": "page"}
+_HOMES = {
+    "composite": "stretching",
+    "palette": "colours",
+    "render_report": "page",
+    "to_geotiff": "geotiff",
+    "write_report": "page",
+}
 
 
 def __getattr__(name: str) -> Any:
