@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from refold.features import virtual_detectors as virtual_detectors
     from refold.pipeline import plan as plan
     from refold.pipeline import run as run
+    from refold.prepare import Spikes as Spikes
     from refold.prepare import ZeroLoss as ZeroLoss
     from refold.prepare import align_zero_loss as align_zero_loss
     from refold.prepare import bands as bands
@@ -57,6 +58,10 @@ if TYPE_CHECKING:
     from refold.prepare import mask as mask
     from refold.prepare import normalise as normalise
     from refold.prepare import rebin as rebin
+    from refold.prepare import relative_thickness as relative_thickness
+    from refold.prepare import remove_background as remove_background
+    from refold.prepare import remove_spikes as remove_spikes
+    from refold.prepare import spike_histogram as spike_histogram
     from refold.recipe import Recipe as Recipe
     from refold.reduce import ICA as ICA
     from refold.reduce import MNF as MNF
@@ -114,6 +119,7 @@ _ROOMS = {
     ),
     "refold.pipeline": ("plan", "run"),
     "refold.prepare": (
+        "Spikes",
         "ZeroLoss",
         "align_zero_loss",
         "bands",
@@ -124,6 +130,10 @@ _ROOMS = {
         "mask",
         "normalise",
         "rebin",
+        "relative_thickness",
+        "remove_background",
+        "remove_spikes",
+        "spike_histogram",
     ),
     "refold.recipe": ("Recipe",),
     "refold.reduce": (

@@ -1,14 +1,19 @@
 """Lazy steps before anything is learnt: crop, bands, rebin, mask, clip, log1p, normalise; and what EELS needs."""
 
+from refold.prepare.background import relative_thickness, remove_background
 from refold.prepare.bands import bands
 from refold.prepare.cropping import crop
 from refold.prepare.intensity import clip, log1p, normalise
 from refold.prepare.masking import mask
 from refold.prepare.rebinning import rebin
+from refold.prepare.spike_heights import spike_histogram
+from refold.prepare.spikes import Despiked, Spikes, remove_spikes
 from refold.prepare.zero_loss import Alignment, ZeroLoss, align_zero_loss, calibrate_zero_loss
 
 __all__ = [
     "Alignment",
+    "Despiked",
+    "Spikes",
     "ZeroLoss",
     "align_zero_loss",
     "bands",
@@ -19,4 +24,8 @@ __all__ = [
     "mask",
     "normalise",
     "rebin",
+    "relative_thickness",
+    "remove_background",
+    "remove_spikes",
+    "spike_histogram",
 ]
