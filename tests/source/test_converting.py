@@ -311,3 +311,27 @@ def test_memory_is_bounded(tmp_path):
         limit_memory(base + memory * 1_000_000, code, source, tmp_path / f"{memory}.zarr", f"{memory}MB")
     scan = refold.open(tmp_path / "100.zarr")
     np.testing.assert_array_equal(scan[..., 1000:1004].values, counts((512, 512, 4), seed=1000))
+
+
+def test_coordinates_beside_those_of_the_dims_are_kept(tmp_path: Path):
+    """Band widths, bad bands, a reference system, maps of longitude: in a Zarr store as xarray has them."""
+    cube = xr.Dataset(
+        {"radiance": (("y", "x", "band"), np.arange(24.0).reshape(2, 3, 4))},
+        coords={
+            "good": ("band", [True, False, True, True]),
+            "fwhm": ("band", [1.0, 2.0, np.nan, 4.0], {"units": "nm"}),
+            "spatial_ref": ((), 0, {"crs_wkt": "PROJCS[]", "spatial_ref": "PROJCS[]"}),
+            "lon": (("y", "x"), np.arange(6.0).reshape(2, 3)),
+            "when": ("y", np.array(["2020-01-01", "2020-01-02"], "M8[ns]")),
+        },
+    )
+    cube.to_zarr(tmp_path / "scene.zarr", consolidated=False)
+    assert [signal.name for signal in refold.info(tmp_path / "scene.zarr")] == ["radiance"]
+    convert(tmp_path / "scene.zarr", tmp_path / "new.zarr")
+    for path in ("scene.zarr", "new.zarr"):
+        found = refold.open(tmp_path / path)
+        for name, coord in cube.coords.items():
+            xr.testing.assert_equal(found[name].variable, coord.variable)
+        assert found.fwhm.attrs == {"units": "nm"}
+        assert found.spatial_ref.attrs == cube.spatial_ref.attrs
+        assert found.lon.chunks is not None

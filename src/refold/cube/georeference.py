@@ -160,8 +160,8 @@ def transform_of(cube: xr.DataArray | xr.Dataset) -> Transform | None:
     Returns
     -------
     tuple of float or None
-        ``(a, b, c, d, e, f)`` as for `georeference`; None where ``y`` or ``x`` is missing, or uneven. A dim of one
-        position has no spacing of its own: pixels are taken to be square, and rows to go south.
+        ``(a, b, c, d, e, f)`` as for `georeference`; None where ``y`` or ``x`` is missing, uneven or only counted. A
+        dim of one position has no spacing of its own: pixels are taken to be square, and rows to go south.
 
     Examples
     --------
@@ -171,10 +171,11 @@ def transform_of(cube: xr.DataArray | xr.Dataset) -> Transform | None:
     """
     if not all(dim in cube.coords and cube.sizes.get(dim) for dim in ("y", "x")):
         return None
+    if any(cube.coords[dim].dtype.kind != "f" and "units" not in cube.coords[dim].attrs for dim in ("y", "x")):
+        return None
     y, x = (np.asarray(cube.coords[dim].values, np.float64) for dim in ("y", "x"))
     dy, dx = _step(y), _step(x)
-    dx = abs(dy) if math.isnan(dx) and y.size > 1 else dx
-    dy = -abs(dx) if y.size == 1 else dy
+    dx, dy = (abs(dy) if x.size == 1 else dx), (-abs(dx) if y.size == 1 else dy)
     if not (math.isfinite(dx) and math.isfinite(dy)) or not dx or not dy:
         return None
     return dx, 0.0, float(x[0] - dx / 2), 0.0, dy, float(y[0] - dy / 2)
@@ -205,7 +206,7 @@ def units_of(crs: object) -> str | None:
         return None
     try:
         axes: Any = pyproj.CRS.from_user_input(wkt_of(crs)).axis_info
-    except pyproj.exceptions.CRSError:
+    except (CubeError, pyproj.exceptions.CRSError):
         return None
     unit = str(axes[0].unit_name) if axes else ""
     return {"metre": "m", "degree": "°", "": None}.get(unit, unit)

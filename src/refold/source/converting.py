@@ -236,7 +236,7 @@ def _create(cube: xr.DataArray, path: Path, place: tuple[str | None, str], chunk
     group, name = place
     like = da.zeros(cube.shape, dtype=cube.dtype, chunks=chunks)
     attrs = {key: value for key, value in cube.attrs.items() if key not in _OF_THE_FILE}
-    template = xr.DataArray(like, dims=cube.dims, coords={dim: cube.coords[dim] for dim in cube.dims}, attrs=attrs)
+    template = xr.DataArray(like, dims=cube.dims, coords=cube.coords, attrs=attrs)
     blosc = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
     encoding = {name: {"chunks": chunks, "compressors": blosc}}
     write_metadata(xr.Dataset({name: template}, attrs={"refold": note}), path, encoding, group)

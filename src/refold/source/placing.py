@@ -101,6 +101,8 @@ def write_metadata(dataset: xr.Dataset, path: Path, encoding: Mapping[str, Any],
     import zarr
 
     zarr.create_group(path, zarr_format=3)
+    lazy = {name: coord.compute() for name, coord in dataset.coords.items() if coord.chunks is not None}
+    dataset = dataset.assign_coords(lazy)  # else they would stay to be written, and nobody does that
     dataset.to_zarr(
         path, mode="a", group=group, compute=False, zarr_format=3, consolidated=False, encoding=dict(encoding)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from refold.cube.georeference import SPATIAL_REF
 from refold.errors import UnknownFormatError
 from refold.source.axes import Axis, named_axes, plain_axes
 from refold.source.chunks import ChunkReader
@@ -89,7 +91,7 @@ def zarr_signals(source: Any, where: str) -> list[Signal]:
     """
     root = source if isinstance(source, zarr.Array | zarr.Group) else _opened(source, where)
     if isinstance(root, zarr.Array):
-        return [_array_signal(root, _stem(where), {})]
+        return [_array_signal(root, _stem(where), {}, {})]
     if is_experiments(root):
         return [_experiment_signal(group, name) for name, group in experiments(root)]
     return list(_group_signals(root))
@@ -123,8 +125,10 @@ def _group_signals(root: zarr.Group) -> Iterator[Signal]:
     members = sorted(root.members(max_depth=None))
     arrays = {path: item for path, item in members if isinstance(item, zarr.Array)}
     lines = {path for path, array in arrays.items() if array.ndim == 1 and _dims(array) in {None, (_leaf(path),)}}
+    beside = {path: _coordinates_of(path, arrays) for path in arrays}
+    others = {place for places in beside.values() for place in places.values()}
     for path, array in arrays.items():
-        if path in lines or array.ndim == 0 or array.dtype.kind not in "biufc":
+        if path in lines or path in others or array.ndim == 0 or array.dtype.kind not in "biufc":
             continue
         folder = path.rpartition("/")[0]
         above = [folder.rsplit("/", depth)[0] if depth else folder for depth in range(folder.count("/") + 1)]
@@ -133,7 +137,19 @@ def _group_signals(root: zarr.Group) -> Iterator[Signal]:
             found = next((f"{up}/{dim}".lstrip("/") for up in [*above, ""] if f"{up}/{dim}".lstrip("/") in lines), None)
             if found is not None:
                 positions[dim] = _coordinate(dim, arrays[found])
-        yield _array_signal(array, path, positions)
+        yield _array_signal(array, path, positions, {name: arrays[place] for name, place in beside[path].items()})
+
+
+def _coordinates_of(path: str, arrays: Mapping[str, zarr.Array[Any]]) -> dict[str, str]:
+    """Find the arrays that one names as its coordinates, as xarray does: in its attributes, beside it."""
+    said = dict(arrays[path].attrs)
+    named = {name: name for name in str(said.get("coordinates", "")).split()}
+    mapping = str(said.get("grid_mapping", "")).partition(":")[0]
+    if mapping:
+        named[SPATIAL_REF] = mapping
+    folder = path.rpartition("/")[0]
+    places = {name: f"{folder}/{leaf}".lstrip("/") for name, leaf in named.items()}
+    return {name: place for name, place in places.items() if place in arrays and arrays[place].dtype.kind in "biufM"}
 
 
 def _leaf(path: str) -> str:
@@ -169,12 +185,32 @@ def _packed_attrs(array: zarr.Array[Any]) -> dict[str, Any]:
 
 
 def _array_signal(
-    array: zarr.Array[Any], name: str, positions: Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]]
+    array: zarr.Array[Any],
+    name: str,
+    positions: Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]],
+    beside: Mapping[str, zarr.Array[Any]],
 ) -> Signal:
     dims = _dims(array)
     axes = plain_axes(array.shape) if dims is None else named_axes(dims, array.shape, positions)
     kept = {key: json_safe(value) for key, value in dict(array.attrs).items() if key not in _NOT_KEPT}
-    return _signal(array, name, axes, {key: value for key, value in kept.items() if value is not None})
+    attrs = {key: value for key, value in kept.items() if value is not None}
+    lying = {key: (_dims(other) or (), other) for key, other in beside.items()}
+    coords = {
+        key: _beside(other, over)
+        for key, (over, other) in lying.items()
+        if key not in (dims or ()) and len(over) == other.ndim and set(over) <= set(dims or ())
+    }
+    return replace(_signal(array, name, axes, attrs), coords=coords)
+
+
+def _beside(array: zarr.Array[Any], dims: tuple[str, ...]) -> xr.Variable:
+    """Make a coordinate that is no dim's own: lines are read, maps stay lazy."""
+    attrs = _packed_attrs(array)
+    if array.ndim > 1:
+        kept = {key: value for key, value in attrs.items() if key not in _NOT_KEPT}
+        return xr.Variable(dims, _signal(array, "", (), {}).array(array.shape), kept)
+    decoded = xr.conventions.decode_cf_variable("beside", xr.Variable(dims, np.asarray(array[...]), attrs))
+    return xr.Variable(dims, decoded.values, decoded.attrs)
 
 
 def _signal(array: zarr.Array[Any], name: str, axes: tuple[Axis, ...], attrs: dict[str, Any]) -> Signal:
