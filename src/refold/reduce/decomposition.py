@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from refold.cube import check_cube
-from refold.engine import Block
+from refold.cube import check_cube, n_features
+from refold.engine import Block, Moments, sweep
 from refold.reduce.elbow import elbow_position
 from refold.reduce.preparing import (
     PRINCIPAL,
@@ -134,7 +134,8 @@ class Decomposition:
             This one, with what lies on the navigation grid in memory. Models stay lazy.
         """
         lazy = {"loadings": self.loadings} | ({} if self.mean is None else {"mean": self.mean})
-        return replace(self, **xr.Dataset(lazy).load().data_vars)
+        computed: Any = xr.Dataset(lazy).load().data_vars
+        return replace(self, **computed)
 
     def to_dataset(self) -> xr.Dataset:
         """Factors, loadings, mean and variances as one dataset, to be written or drawn.
@@ -240,9 +241,19 @@ def decompose(
         options = {"tol": _TOLERANCE, **options, "center": centre == "navigation", "scaling": scaling}
     estimator = as_estimator(algorithm, output_dimension, options)
     if not is_fitted(estimator):
-        estimator.fit(prepared(cube, treatment, grid))
-        sweeps += estimator.n_sweeps_
+        sweeps += _fit(estimator, prepared(cube, treatment, grid), exactly=own)
     return _composed(cube, estimator, treatment, None if reproject else grid, sweeps, own=own)
+
+
+def _fit(estimator: Any, cube: xr.DataArray, *, exactly: bool) -> int:
+    """Fit, with products in float64 where principal components come from a scatter matrix; how many sweeps it took."""
+    if exactly and estimator.choose(cube).name == "scatter":
+        # In float32, eigenvalues that are 1e-5 of the first, as are those of most spectra, are good to 1e-4 only.
+        visitor = Moments(scatter=True, double=True, weighting=estimator.scaling, n_features=n_features(cube))
+        (moments,) = sweep(cube, visitor, label="components")
+        estimator.fit(cube, moments=moments)
+        return 1 + int(estimator.n_sweeps_)
+    return int(estimator.fit(cube).n_sweeps_)
 
 
 def _composed(
@@ -292,8 +303,10 @@ def _variances(estimator: Any, *, own: bool) -> tuple[xr.DataArray | None, xr.Da
         if estimator.scaling == "poisson":
             variance = variance / estimator.n_samples_
     ratio = getattr(estimator, "explained_variance_ratio_", None)
-    named = (("explained_variance", variance), ("explained_variance_ratio", ratio))
-    return tuple(None if values is None else over_components(values, name) for name, values in named)
+    return (
+        None if variance is None else over_components(variance, "explained_variance"),
+        None if ratio is None else over_components(ratio, "explained_variance_ratio"),
+    )
 
 
 def _loadings(block: Block, way: Way) -> npt.NDArray[Any]:
