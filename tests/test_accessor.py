@@ -22,13 +22,21 @@ def cube() -> xr.DataArray:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_the_function_of_that_name(cube, name):
-    takes_arguments = name not in ("fold", "unfold")
+    takes_arguments = name not in ("fold", "unfold", "to_hyperspy")
     arguments = {"some": 1, "thing": 2} if takes_arguments else {}
+    positional = ("there",) if name == "convert" else ()
     with mock.patch(f"refold.{name}", create=True) as function:
-        result = getattr(cube.refold, name)(**arguments)
+        result = getattr(cube.refold, name)(*positional, **arguments)
     assert result is function.return_value
     assert function.call_args.args[0] is cube
     assert function.call_args.kwargs == arguments
+
+
+def test_a_run_has_methods_too():
+    run = xr.Dataset({"labels": ("x", [0, 1])})
+    with mock.patch("refold.to_hyperspy", create=True) as function:
+        assert run.refold.to_hyperspy("scan", cube="eds") is function.return_value
+    assert function.call_args == mock.call(run, "scan", cube="eds")
 
 
 def test_what_is_delegated_is_public_and_documented():

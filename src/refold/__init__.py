@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from refold.engine import quantiles as quantiles
     from refold.engine import sweep as sweep
     from refold.errors import RefoldError as RefoldError
+    from refold.exchange import to_hyperspy as to_hyperspy
     from refold.features import CentreOfMass as CentreOfMass
     from refold.features import ChannelSelection as ChannelSelection
     from refold.features import DeviationSelection as DeviationSelection
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from refold.report import figures as figures
     from refold.report import to_geotiff as to_geotiff
     from refold.source import convert as convert
+    from refold.source import from_hyperspy as from_hyperspy
     from refold.source import info as info
     from refold.source import open as open
     from refold.source import synthetic as synthetic
@@ -102,6 +104,7 @@ _ROOMS = {
     "refold.embed": ("UMAP", "Landmarks"),
     "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "quantiles", "sweep"),
     "refold.errors": ("RefoldError",),
+    "refold.exchange": ("to_hyperspy",),
     "refold.features": (
         "CentreOfMass",
         "ChannelSelection",
@@ -147,7 +150,7 @@ _ROOMS = {
         "separate",
     ),
     "refold.report": ("composite", "figures", "to_geotiff"),
-    "refold.source": ("convert", "info", "open", "synthetic"),
+    "refold.source": ("convert", "from_hyperspy", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
     "refold.trust": ("compare", "stability"),
 }

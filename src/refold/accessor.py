@@ -1,4 +1,4 @@
-"""`cube.refold.…` in notebooks. Each method delegates in one line."""
+"""`cube.refold.…` and `run.refold.…` in notebooks. Each method delegates in one line."""
 
 from __future__ import annotations
 
@@ -78,3 +78,29 @@ class RefoldAccessor:
     def run(self, **kwargs: Any) -> xr.Dataset:
         """See `refold.run`."""
         return refold.run(self._cube, **kwargs)
+
+    def convert(self, target: Any, **kwargs: Any) -> Any:
+        """See `refold.convert`."""
+        return refold.convert(self._cube, target, **kwargs)
+
+    def to_hyperspy(self) -> Any:
+        """See `refold.to_hyperspy`."""
+        return refold.to_hyperspy(self._cube)
+
+
+@xr.register_dataset_accessor("refold")
+class RunAccessor:
+    """Refold's functions as methods of a run.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        A run; see `refold.run` and `refold.open_run`.
+    """
+
+    def __init__(self, run: xr.Dataset) -> None:
+        self._run = run
+
+    def to_hyperspy(self, scan: xr.DataArray | None = None, **kwargs: Any) -> Any:
+        """See `refold.to_hyperspy`."""
+        return refold.to_hyperspy(self._run, scan, **kwargs)

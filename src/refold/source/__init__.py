@@ -2,7 +2,8 @@
 
 from refold.source import synthetic
 from refold.source.converting import Converted, convert
+from refold.source.hyperspy import from_hyperspy
 from refold.source.opening import info, open
 from refold.source.signals import SignalInfo
 
-__all__ = ["Converted", "SignalInfo", "convert", "info", "open", "synthetic"]
+__all__ = ["Converted", "SignalInfo", "convert", "from_hyperspy", "info", "open", "synthetic"]

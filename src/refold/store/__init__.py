@@ -2,7 +2,17 @@
 
 from refold.store.entering import enter, free_disk
 from refold.store.fingerprint import identify, stage_fingerprint, versions
-from refold.store.reading import open_run
+from refold.store.reading import open_model, open_run
 from refold.store.run import RunStore, StageRecord
 
-__all__ = ["RunStore", "StageRecord", "enter", "free_disk", "identify", "open_run", "stage_fingerprint", "versions"]
+__all__ = [
+    "RunStore",
+    "StageRecord",
+    "enter",
+    "free_disk",
+    "identify",
+    "open_model",
+    "open_run",
+    "stage_fingerprint",
+    "versions",
+]

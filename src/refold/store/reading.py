@@ -70,3 +70,24 @@ def _on_grid(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
     """Bring results of a coarser navigation grid to that of the answer."""
     coarser = [dim for dim in part.dims if dim in whole.sizes and part.sizes[dim] != whole.sizes[dim]]
     return to_full_grid(part, {dim: whole[dim] for dim in coarser}) if coarser else part
+
+
+def open_model(run: xr.Dataset) -> xr.Dataset | None:
+    """Open the model that reduced the features of a run, in full precision.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        From `open_run`.
+
+    Returns
+    -------
+    xarray.Dataset or None
+        ``components``, ``mean``, ``scale``, ``explained_variance``, ...; none where nothing was reduced, or the run's
+        store is not known any more.
+    """
+    place = Path(run.encoding.get("source", "")) / _GROUPS["reduce"] / "model"
+    if not run.encoding.get("source") or not place.is_dir():
+        return None
+    model: xr.Dataset = xr.open_zarr(place, consolidated=False, chunks={})
+    return model
