@@ -18,16 +18,7 @@ from refold.reduce.nesting import base_of, with_base
 from refold.reduce.pca import PCA
 from refold.reduce.projecting import Projecting
 from refold.reduce.saving import read_note, signal_of, to_dataset
-from refold.reduce.separation import (
-    Separation,
-    Unmixed,
-    changes,
-    check_choice,
-    count_of,
-    ordered,
-    spectra_of,
-    truncated,
-)
+from refold.reduce.separation import Separation, Start, Unmixed, changes, check_choice, ordered, spectra_of, truncated
 from refold.reduce.sheets import axes_of, factor_sheet
 from refold.reduce.whitening import Whitening
 
@@ -65,7 +56,8 @@ class ICA(Projecting):
     gamma : float
         Of Orthomax, from 0 (quartimax) to 1 (varimax).
     tol : float, optional
-        Where the search stops; by default 1e-10 for FastICA, 1.5e-7 for Orthomax.
+        Where the search stops: by default at changes of 1e-10 for FastICA, as in HyperSpy; for Orthomax at angles of
+        1e-7.
     max_iter : int
         Steps at most.
     random_state : int, numpy.random.RandomState or None
@@ -185,7 +177,8 @@ class ICA(Projecting):
         base, fitted = self._base()
         if not fitted:
             base.fit(cube)
-        return self._separate(base, options, cube, 0 if fitted else base.n_sweeps_)
+        base._enter(cube, reset=False)
+        return self._separate(Start.of(base, self.n_components), options, cube, 0 if fitted else base.n_sweeps_)
 
     def _options(self) -> Separation:
         check_choice("on", self.on, ("factors", "loadings"))
@@ -237,7 +230,8 @@ class ICA(Projecting):
             base.settle(cube, results)
         elif not fitted:
             base.fit(cube, moments=results[0])
-        return self._separate(base, options, cube, 0 if fitted else base.n_sweeps_)
+        base._enter(cube, reset=False)
+        return self._separate(Start.of(base, self.n_components), options, cube, 0 if fitted else base.n_sweeps_)
 
     def _base(self) -> tuple[Any, bool]:
         """The decomposition to start from, and whether it is fitted already; a copy, if it is not."""
@@ -249,40 +243,37 @@ class ICA(Projecting):
             raise ParameterError("n_components=None", "how many sources", "write ICA(3), or give a decomposition")
         return PCA(self.n_components, center=False), False
 
-    def _separate(self, base: Any, options: Separation, cube: xr.DataArray | None, sweeps: int) -> Self:
+    def _separate(self, start: Start, options: Separation, cube: xr.DataArray | None, sweeps: int) -> Self:
         """Seek sources among the components of a fitted model."""
-        if cube is not None:
-            base._enter(cube, reset=False)
-        count = count_of(base, self.n_components)
-        inner = truncated(base, count)
-        factors = spectra_of(inner, base, count)
+        count = len(start.factors)
         if self.on == "factors":
-            sheets, self.sampled_ = [factor_sheet(factors, base._signal, self.mask)], False
-            axes = axes_of(base._signal.dims, base._signal.shape, self.diff_axes, self.diff_order)
+            sheets, self.sampled_ = [factor_sheet(start.factors, start.signal, self.mask)], False
+            axes = axes_of(start.signal.dims, start.signal.shape, self.diff_axes, self.diff_order)
         else:
             if cube is None:
                 raise ParameterError("on='loadings' without a cube", "the scan that was decomposed", "give cube=")
             axes = axes_of(navigation_dims(cube), navigation_shape(cube), self.diff_axes, self.diff_order)
             seed = self.random_state if isinstance(self.random_state, int | np.integer) else 0
-            sheets, self.sampled_ = loading_sheets(inner, cube, count, self.mask, int(seed))
+            sheets, self.sampled_ = loading_sheets(start.way, cube, count, self.mask, int(seed))
             sweeps += 1
         unmixing, self.n_iter_, self.converged_ = options.unmix(sheets, axes)
         self.n_sweeps_ = sweeps
         self.n_samples_ = int(sum(np.isfinite(sheet.values).all(axis=-1).sum() for sheet in sheets))
-        self._learn(base, inner, factors, unmixing)
+        self._learn(start, unmixing)
         return self
 
-    def _learn(self, base: Any, inner: Any, factors: Matrix, unmixing: Matrix) -> None:
+    def _learn(self, start: Start, unmixing: Matrix) -> None:
         """Keep what was found under scikit-learn's names, the sources with most energy first."""
-        on_factors, variance = self.on == "factors", base.explained_variance_[: len(unmixing)]
-        self.unmixing_, shares = ordered(unmixing, factors, variance, on_factors=on_factors)
+        base, count, on_factors = start.base, len(unmixing), self.on == "factors"
+        variance = base.explained_variance_[:count]
+        self.unmixing_, shares = ordered(unmixing, start.factors, variance, on_factors=on_factors)
         into, back = changes(self.unmixing_, on_factors=on_factors)
-        self.components_ = back @ factors
+        self.components_ = back @ spectra_of(start.inner, base, count)
         self.explained_variance_ = shares * variance.sum()
-        self.explained_variance_ratio_ = shares * base.explained_variance_ratio_[: len(unmixing)].sum()
-        self.n_components_ = len(unmixing)
+        self.explained_variance_ratio_ = shares * base.explained_variance_ratio_[:count].sum()
+        self.n_components_ = count
         self.decomposition_, self.mean_ = base, base.mean_
-        self._projection = Unmixed(inner, into)
+        self._projection = Unmixed(start.inner, into)
 
     def to_dataset(self) -> xr.Dataset:
         """The fitted model as a dataset, with the decomposition that it started from.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +13,8 @@ import xarray as xr
 from refold.cube import navigation_dims, navigation_shape
 from refold.engine import Block, Where, current_settings, sweep
 from refold.engine.sample import pixel_keys
-from refold.reduce.scaling import row_factors
 from refold.reduce.sheets import Sheet, left_out, positions_along
+from refold.reduce.treating import Way
 
 Matrix = npt.NDArray[np.float64]
 
@@ -105,16 +104,16 @@ class Loadings:
 
     Parameters
     ----------
-    projection : object
-        Of a fitted decomposition.
+    way : Way
+        From pixels to loadings.
     tiles : Tiles
         Which pixels.
     n_components : int
-        Scores of a pixel.
+        Loadings wanted, the first ones.
     """
 
-    def __init__(self, projection: Any, tiles: Tiles, n_components: int) -> None:
-        self.projection = projection
+    def __init__(self, way: Way, tiles: Tiles, n_components: int) -> None:
+        self.way = way
         self.tiles = tiles
         self.n_components = n_components
 
@@ -128,20 +127,13 @@ class Loadings:
         return _State()
 
     def visit(self, state: _State, block: Block, where: Where) -> None:
-        """Keep the scores of the valid pixels in the tiles."""
-        pixels = where.pixels
-        wanted = np.flatnonzero(block.valid & self.tiles.holding(pixels))
+        """Keep the loadings of the pixels in the tiles."""
+        wanted = np.flatnonzero(self.tiles.holding(where.pixels))
         if not wanted.size:
             return
-        rows = block.rows if wanted.size == len(pixels) else block.rows[wanted]
-        scores = self.projection.forward_valid(rows, np.ones(len(rows), dtype=bool))[0]
-        if getattr(self.projection, "weighted", False):
-            # They are of rows over the root of their sum, as Keenan and Kotula want them: taken back here.
-            factors = row_factors(rows)
-            roots = np.divide(1.0, factors, out=np.zeros_like(factors), where=factors > 0)
-            scores = scores * roots[:, None]
-        state.pixels.append(pixels[wanted])
-        state.scores.append(scores)
+        part = block if wanted.size == block.n_pixels else Block(block.rows[wanted], 1)
+        state.pixels.append(where.pixels[wanted])
+        state.scores.append(self.way.loadings(part)[:, : self.n_components])
 
     def merge(self, one: _State, other: _State) -> _State:
         """Both."""
@@ -150,21 +142,16 @@ class Loadings:
         return one
 
     def finish(self, state: _State) -> list[Matrix]:
-        """Scores of each tile, of shape (*tile, component); NaN where a pixel is not valid."""
+        """Loadings of each tile, of shape (*tile, component); NaN where a pixel is not valid."""
         pixels = np.concatenate([np.empty(0, np.int64), *state.pixels])
         scores = np.concatenate([np.empty((0, self.n_components)), *state.scores], dtype=np.float64)
         order = np.argsort(pixels)
         pixels, scores = pixels[order], scores[order]
-        return [self._laid(part, pixels, scores) for part in self.tiles.parts]
-
-    def _laid(self, part: Sequence[slice], pixels: npt.NDArray[np.int64], scores: Matrix) -> Matrix:
-        shape = tuple(side.stop - side.start for side in part)
-        laid = np.full((math.prod(shape), self.n_components), np.nan)
-        own = Where(tuple(part), self.tiles.shape).pixels
-        found = np.minimum(np.searchsorted(pixels, own), len(pixels) - 1)
-        here = pixels[found] == own if len(pixels) else np.zeros(len(own), dtype=bool)
-        laid[here] = scores[found[here]]
-        return laid.reshape(*shape, self.n_components)
+        laid = []
+        for part in self.tiles.parts:
+            where = Where(part, self.tiles.shape)
+            laid.append(scores[np.searchsorted(pixels, where.pixels)].reshape(*where.shape, self.n_components))
+        return laid
 
 
 def pixel_bytes(n_components: int) -> int:
@@ -172,19 +159,17 @@ def pixel_bytes(n_components: int) -> int:
     return 8 + 8 * n_components
 
 
-def loading_sheets(
-    projection: Any, cube: xr.DataArray, n_components: int, mask: Any, seed: int
-) -> tuple[list[Sheet], bool]:
+def loading_sheets(way: Way, cube: xr.DataArray, n_components: int, mask: Any, seed: int) -> tuple[list[Sheet], bool]:
     """Loadings as functions of the navigation axes, of all of the scan or of tiles of it: one sweep.
 
     Parameters
     ----------
-    projection : object
-        Of a fitted decomposition.
+    way : Way
+        From pixels to loadings.
     cube : xarray.DataArray
         The scan.
     n_components : int
-        Scores of a pixel.
+        Loadings wanted, the first ones.
     mask : array_like or None
         Navigation shape: True where pixels are left out.
     seed : int
@@ -201,7 +186,7 @@ def loading_sheets(
     masked, positions = left_out(mask, dims, shape), positions_along(cube, dims)
     fitting = current_settings().budget.memory // (_SHARE * pixel_bytes(n_components))
     tiles = Tiles(shape, min(_MOST, fitting), seed)
-    (laid,) = sweep(cube, Loadings(projection, tiles, n_components), label="loadings")
+    (laid,) = sweep(cube, Loadings(way, tiles, n_components), label="loadings")
     sheets = []
     for part, values in zip(tiles.parts, laid, strict=True):
         if masked is not None:

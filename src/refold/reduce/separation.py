@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from refold.errors import DataError, ParameterError
@@ -18,11 +19,12 @@ from refold.reduce.leading import fix_signs
 from refold.reduce.orthomax import orthomax
 from refold.reduce.projection import Projection
 from refold.reduce.sheets import Sheet
+from refold.reduce.treating import Treatment, Way
 from refold.reduce.whitening import WHITENINGS, Whitening, whiten
 
 Matrix = npt.NDArray[np.float64]
 _CHOICES = {"algorithm": ("fastica", "orthomax"), "whiten": WHITENINGS, "fun": ("logcosh", "exp", "cube")}
-_TOL = {"fastica": 1e-10, "orthomax": 1.4901e-7}  # HyperSpy's
+_TOL = {"fastica": 1e-10, "orthomax": 1e-7}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Separation:
     gamma : float
         Of Orthomax.
     tol : float or None
-        Where to stop; None for what HyperSpy has.
+        Where to stop; None for the usual.
     max_iter : int
         Steps at most.
     random_state : object
@@ -139,6 +141,38 @@ class Separation:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What sources are sought in: the components of a fitted model.
+
+    Parameters
+    ----------
+    base : Projecting
+        The model.
+    inner : object
+        Its projection, on as many components as there are sources.
+    factors : numpy.ndarray
+        Shape (component, feature): in the units of the data; NaN on channels that were left out.
+    signal : xarray.DataArray
+        Has the dims and coordinates of the features.
+    way : Way
+        From pixels to loadings.
+    """
+
+    base: Any
+    inner: Any
+    factors: Matrix
+    signal: xr.DataArray
+    way: Way
+
+    @classmethod
+    def of(cls, base: Any, wanted: int | None) -> Start:
+        """The first components of a model, or all of them."""
+        count = count_of(base, wanted)
+        inner = truncated(base, count)
+        return cls(base, inner, spectra_of(inner, base, count), base._signal, Way(Treatment(), inner))
+
+
+@dataclass(frozen=True)
 class Unmixed:
     """Projection on sources: that of a decomposition, and a change of basis.
 
@@ -207,7 +241,7 @@ def ordered(unmixing: Matrix, factors: Matrix, variance: Matrix, *, on_factors: 
     """
     into, back = changes(unmixing, on_factors=on_factors)
     energy = np.einsum("ji,j,ji->i", into, variance, into) * (back**2).sum(axis=1)
-    sources = (back @ factors).T
+    sources = np.nan_to_num(back @ factors).T
     turned = np.where(np.sum(fix_signs(sources) * sources, axis=0) < 0, -1.0, 1.0)
     order = np.argsort(-energy, kind="stable")
     return (unmixing * turned[:, None])[order], energy[order] / energy.sum()
