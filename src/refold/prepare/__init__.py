@@ -1,5 +1,6 @@
 """Lazy steps before anything is learnt: crop, bands, rebin, mask, clip, log1p, normalise; and what EELS needs."""
 
+from refold.prepare.alignment import Alignment, align_zero_loss, calibrate_zero_loss
 from refold.prepare.background import relative_thickness, remove_background
 from refold.prepare.bands import bands
 from refold.prepare.cropping import crop
@@ -8,7 +9,7 @@ from refold.prepare.masking import mask
 from refold.prepare.rebinning import rebin
 from refold.prepare.spike_heights import spike_histogram
 from refold.prepare.spikes import Despiked, Spikes, remove_spikes
-from refold.prepare.zero_loss import Alignment, ZeroLoss, align_zero_loss, calibrate_zero_loss
+from refold.prepare.zero_loss import ZeroLoss
 
 __all__ = [
     "Alignment",

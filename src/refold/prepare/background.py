@@ -56,7 +56,7 @@ def remove_background(cube: xr.DataArray, window: Window, *, zero_before: bool =
     >>> from refold.cube import as_cube
     >>> energy = np.arange(100.0, 200.0)
     >>> cube = as_cube(1e9 * energy[None] ** -3.0, signal="energy", coords={"energy": energy})
-    >>> bool((abs(remove_background(cube, (110, 150))) < 1e-3 * cube).all())
+    >>> bool((abs(remove_background(cube, (110, 150))) < 0.01 * cube).all())
     True
     """
     cube = check_cube(cube)

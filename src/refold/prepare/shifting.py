@@ -70,10 +70,10 @@ def _channels(size: int, moves: Array, edges: Edges) -> range:
     if edges == "expand":
         return range(min(0, math.floor(low)), size + max(0, math.ceil(high)))
     channels = range(max(0, math.ceil(high)), size + min(0, math.floor(low)))
-    if not channels:
+    if 2 * len(channels) < size:  # a single pixel can do that, by a peak that is none
         raise DataError(
-            f"shifts from {low:.6g} to {high:.6g} channels, of {size}",
-            "channels that all pixels have",
+            f"shifts from {low:.6g} to {high:.6g} channels, which leave {len(channels)} of {size} in all pixels",
+            "half of the channels at least",
             "give a window around the zero loss, mask the pixels without one, or use edges='keep'",
         )
     return channels
