@@ -34,7 +34,7 @@ from refold.reduce.treating import Treatment, Way, basis
 _TOLERANCE = 1e-3  # of an iterating solver: eigenvalues are then good to its square
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decomposition:
     """Factors and loadings of a cube, and what can be built from them. Made by `refold.decompose`.
 
@@ -73,6 +73,10 @@ class Decomposition:
     n_sweeps: int
     _way: Way
     _grid: xr.DataArray | None
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{dim}: {size}" for dim, size in self.cube.sizes.items())
+        return f"<Decomposition of ({sizes}) into {self.output_dimension} components by {self.estimator}>"
 
     @property
     def output_dimension(self) -> int:
