@@ -22,7 +22,7 @@ from refold.planning.forecast import Forecast, forecast
 from refold.planning.sizes import Sizes
 from refold.prepare.fusing import say_passes
 from refold.recipe import Recipe
-from refold.reduce import PCA
+from refold.reducing import Reducer
 from refold.space import FeatureSpace, makes_features
 
 
@@ -41,8 +41,7 @@ class Outline:
         self.recipe = recipe
         self.parts = parts_of(cubes, recipe)
         self.space = FeatureSpace(self.parts, recipe.fuse) if makes_features(self.parts, recipe) else None
-        self.reduces = recipe.reduce.method != "none"
-        self.pca = PCA(**recipe.section("reduce"))
+        self.reducer = Reducer(recipe.reduce)
 
     @property
     def full(self) -> xr.DataArray:
@@ -60,8 +59,8 @@ class Outline:
 
         By default they are where they are anything else than the scan itself; where the scan lies in a vendor's file,
         which every sweep would have to decode again, often from its beginning; where features are made of them; and
-        where the solver makes as many sweeps as the data ask for, so that how often the scan is read is known
-        beforehand: once.
+        where fitting takes as many sweeps as the data ask for, so that how often the scan is read is known beforehand:
+        once.
         """
         asked = self.recipe.resources.features
         if asked is not None:
@@ -70,7 +69,7 @@ class Outline:
             part.cube is not part.raw or "reader" in part.raw.attrs for part in self.parts
         ):
             return True
-        return self.pca.choose(self.cube).name == "subspace"
+        return self.reducer.cost(self.cube).sweeps > 1
 
     @property
     def binned(self) -> bool:
@@ -86,7 +85,7 @@ class Outline:
         """What must see a prepared cube before anything can be learnt."""
         if self.space is not None:
             return self.space.visitors(part)
-        return (self.pca.first_visitor(part.cube),)
+        return self.reducer.visitors(part.cube)
 
     @cached_property
     def grids(self) -> dict[str, Grid]:
@@ -119,14 +118,14 @@ class Outline:
 
     def _sizes(self) -> Sizes:
         budget = current_settings().budget
-        choice = self.pca.choose(self.cube) if self.reduces else None
+        choice = self.reducer.cost(self.cube) if self.reducer.reduces else None
         pixels, features = n_pixels(self.cube), n_features(self.cube)
         count = self.recipe.reduce.n_components
         components = count if isinstance(count, int) else min(50, features)
         swept = [(part.cube, self.grids[part.name], self.first_visitors(part)) for part in self.parts]
-        if self.space is not None and self.reduces:
-            first = self.pca.first_visitor(self.cube)
-            swept.append((self.cube, plan_grid(self.cube, first), (first,)))
+        if self.space is not None and self.reducer.reduces:
+            first = self.reducer.visitors(self.cube)
+            swept.append((self.cube, plan_grid(self.cube, *first), first))
         return Sizes(
             n_pixels=pixels,
             n_features=features,
@@ -136,7 +135,7 @@ class Outline:
             feature_bytes=self.cube.nbytes,
             block_memory=budget.workers * max(working_bytes(cube, grid) for cube, grid, _ in swept),
             state_bytes=max(summing_bytes(visitors, grid.n_partitions, budget.workers) for _, grid, visitors in swept),
-            n_components=components if self.reduces else features,
+            n_components=components if self.reducer.reduces else features,
             n_landmarks=self.recipe.landmarks.count(pixels),
             n_latent=self.recipe.embed.n_components if self.recipe.embed.method == "umap" else 0,
             materialise=self.materialise,
@@ -148,7 +147,7 @@ class Outline:
             rates=machine_rates(),
             prepared_bytes=sum(part.cube.nbytes for part in self.parts) if self.space is not None else 0,
             fuse_sweeps=self.space.sweeps if self.space is not None else 0,
-            reduces=self.reduces,
+            reduces=self.reducer.reduces,
         )
 
     def _notes(self, found: Forecast, reused: frozenset[str]) -> tuple[str, ...]:

@@ -243,7 +243,7 @@ def _takes_part(work: Work, stage: str, kept: Collection[str]) -> bool:
     if stage == "features":
         read_again = work.space is not None or not {"reduce", "statistics"} <= set(kept)
         return stage in kept or (work.materialise and read_again)
-    return {"fuse": work.space is not None, "reduce": work.reduces}.get(stage, True)
+    return {"fuse": work.space is not None, "reduce": work.reducer.reduces}.get(stage, True)
 
 
 def _totals(records: Mapping[str, StageRecord]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from refold.outline import Outline
 from refold.parts import Part
 from refold.planning import Grid
 from refold.recipe import Recipe
-from refold.reduce import PCA, promote_outliers
+from refold.reduce import PCA
 from refold.reduce.deviations import SCORE_EDGES, InDeviations, score_histogram
 from refold.store import RunStore
 
@@ -63,7 +63,7 @@ class Work(Outline):
         if self.space is None:
             raise AssertionError("no features to be made")  # the pipeline leaves this stage out then
         fused = self.space.fit_transform({part.name: self._prepared(part) for part in self.parts}, self._seen)
-        visitors = (self.pca.first_visitor(fused),) if self.reduces else ()
+        visitors = self.reducer.visitors(fused)
         self._seen = {FUSED: self._write_features(FUSED, fused, plan_grid(fused, *visitors), visitors)}
         self.store.write(FUSED, self.space.variables())
         return self.space.notes()
@@ -90,7 +90,7 @@ class Work(Outline):
         """What is learnt from, how it is cut, and what the sweep that wrote it found, if that was just now."""
         if self.space is not None:
             fused = self._written(FUSED, self.cube)
-            return fused, plan_grid(fused, self.pca.first_visitor(fused)), self._seen.pop(FUSED, None)
+            return fused, plan_grid(fused, *self.reducer.visitors(fused)), self._seen.pop(FUSED, None)
         (part,) = self.parts
         return self._prepared(part), self.grids[part.name], self._seen.pop(part.name, None)
 
@@ -103,35 +103,30 @@ class Work(Outline):
         """Fit the components; write every pixel's scores and what they leave of it in one sweep."""
         cube, grid, seen = self._learnt_from()
         if seen is None:  # the features were there already, or are not written
-            seen = sweep(cube, self.pca.first_visitor(cube), grid=grid, label="moments")
-        self.pca.fit(cube, moments=seen[0])
+            visitors = self.reducer.visitors(cube)
+            seen = sweep(cube, *visitors, grid=grid, label="moments") if visitors else ()
+        self.reducer.settle(cube, seen)
         del seen  # it may be a matrix of features by features
-        if self.recipe.reduce.outliers:
-            self.pca = promote_outliers(self.pca, cube, self.recipe.reduce.outliers)
-        templates = {"scores": self.pca.transform(cube), "residual": self.pca.residual(cube)}
+        model = self.reducer.model
+        templates = {"scores": model.transform(cube), "residual": model.residual(cube)}
         grid = self._grid_of(cube, grid)
         chunks, shared = _target_chunks(grid, templates["scores"])
-        self.store.write(REDUCE, self.pca.variables())
+        self.store.write(REDUCE, model.variables())
         if self.space is not None:  # loadings as patterns and spectra, beside those over all features
-            own = self.space.apart(self.pca.variables()["components"], self.store.read(FUSED))
+            own = self.space.apart(model.variables()["components"], self.store.read(FUSED))
             self.store.write(REDUCE, xr.Dataset({f"components_{name}": loadings for name, loadings in own.items()}))
-        self.pca.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load
+        model.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load and the like
         targets = self.store.targets(REDUCE, templates, chunks)
-        project = Once(self.pca.project)
-        deviations = np.sqrt(self.pca.explained_variance_)
+        project = Once(model.project)
+        deviations = np.sqrt(model.explained_variance_)
         counts = Histogram(SCORE_EDGES, per_feature=True, of=InDeviations(project, deviations))
         _, found = sweep(cube, ZarrWriter(targets, project, shared=shared), counts, grid=grid, label="scores")
         self.store.write(REDUCE, score_histogram(found))
-        return {
-            "solver": self.pca.solver_,
-            "explained": float(self.pca.explained_variance_ratio_.sum()),
-            "converged": int(self.pca.converged_.sum()),
-            **({"promoted": self.pca.n_promoted_} if self.recipe.reduce.outliers else {}),
-        }
+        return self.reducer.note()
 
     def _scores(self) -> xr.DataArray:
         """What landmarks are drawn from: scores, or the features themselves where nothing reduces them."""
-        return self.store.read(REDUCE)["scores"] if self.reduces else self._written(FUSED, self.cube)
+        return self.store.read(REDUCE)["scores"] if self.reducer.reduces else self._written(FUSED, self.cube)
 
     def embed(self) -> dict[str, Any]:
         """Choose landmarks and, unless told otherwise, find their latent coordinates."""

@@ -2,11 +2,12 @@
 
 from refold.cli.app import app, main
 from refold.cli.clusterings import compare, estimate_clusters, stability
-from refold.cli.looking import demo, info, report
+from refold.cli.looking import demo, export, info, report
 from refold.cli.recipes import recipes
 from refold.cli.running import convert, plan, run
 
-for command in (run, plan, convert, info, report, estimate_clusters, stability, compare, demo):  # as they are listed
+# In the order in which they are listed.
+for command in (run, plan, convert, info, report, export, estimate_clusters, stability, compare, demo):
     app.command()(command)
 app.add_typer(recipes, name="recipe")
 

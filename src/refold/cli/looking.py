@@ -1,4 +1,4 @@
-"""Commands that look at a file or a run: `info`, `report`, `demo`."""
+"""Commands that look at a file or a run: `info`, `report`, `export`, `demo`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from refold.cli.options import (
-    AsJson,
-)
+from refold.cli.options import AsJson
 from refold.cli.printing import out, print_json, print_table, short, tell
 from refold.planning import format_bytes
 
@@ -43,6 +41,22 @@ def report(
 
     page = write_report(open_run(store), output or store.with_suffix(".html"))
     print_json({"store": str(store), "report": str(page)}) if json_ else out.print(f"report  {page}", soft_wrap=True)
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="A run's store.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The GeoTIFF to write.")],
+    variable: Annotated[str, typer.Option(help="Which result: labels, probability, scores, ...")] = "labels",
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Write a result of a run as a GeoTIFF, where its scene lies on the map."""
+    from refold.report import to_geotiff
+    from refold.store import open_run
+
+    written = to_geotiff(open_run(store), output, variable, overwrite=overwrite)
+    found = {"store": str(store), "variable": variable, "file": str(written)}
+    print_json(found) if json_ else out.print(f"file  {written}", soft_wrap=True)
 
 
 def demo(

@@ -17,6 +17,7 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the r
 Signal = Annotated[str | None, typer.Option(help="Which signal of the file; see refold info.")]
 Rebin = Annotated[str | None, typer.Option(help="Factors, as in ky=2,kx=2.")]
 Crop = Annotated[str | None, typer.Option(help="Ranges in the dims' own units, as in energy=100:900.")]
+Reduction = Annotated[str | None, typer.Option("--reduce", help="pca, mnf, nmf, ica or none.")]
 Components = Annotated[str | None, typer.Option(help="Number of components, or fraction of variance such as 0.99.")]
 Scaling = Annotated[str | None, typer.Option(help="none, standard or poisson.")]
 LandmarkCount = Annotated[

@@ -1,4 +1,4 @@
-"""Which way to principal components costs least."""
+"""Which way to principal components costs least, and what other factorisations cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from refold.planning.rates import FALLBACK, Rates
 
-Name = Literal["scatter", "subspace", "incremental"]
+Name = Literal["scatter", "subspace", "incremental", "noise", "factors"]
 
 _SWEEPS = 3  # that subspace iteration takes, as a rule: one for a start, two for images
 _START = 32  # columns that the first of them multiplies by
@@ -24,8 +24,8 @@ class SolverChoice:
 
     Parameters
     ----------
-    name : {"scatter", "subspace", "incremental"}
-        The solver.
+    name : {"scatter", "subspace", "incremental", "noise", "factors"}
+        The solver; the last two are those of MNF and of NMF.
     sweeps : int
         Sweeps that it is expected to make.
     state_bytes : int
@@ -177,3 +177,49 @@ def incremental_choice(n_features: int, n_components: int, oversampling: int | N
     return cost_of(
         "scatter" if n_features <= _EXACT else "incremental", 1 << 62, n_features, n_components, oversampling
     )
+
+
+def cost_of_noise(n_pixels: int, n_features: int) -> SolverChoice:
+    """What minimum noise fraction costs: the scatter of the data and that of their differences, in one sweep.
+
+    Parameters
+    ----------
+    n_pixels, n_features : int
+        Sizes.
+
+    Returns
+    -------
+    SolverChoice
+        Of one sweep.
+
+    Examples
+    --------
+    >>> cost_of_noise(1000, 10).flops
+    200000
+    """
+    scatter = cost_of("scatter", n_pixels, n_features, n_features)
+    return SolverChoice("noise", 1, 2 * scatter.state_bytes, 2 * scatter.flops)
+
+
+def cost_of_factors(n_pixels: int, n_features: int, n_components: int, sweeps: int) -> SolverChoice:
+    """What a factorisation by alternating updates costs, a sweep for each.
+
+    Parameters
+    ----------
+    n_pixels, n_features, n_components : int
+        Sizes.
+    sweeps : int
+        How many are expected.
+
+    Returns
+    -------
+    SolverChoice
+        Of all sweeps.
+
+    Examples
+    --------
+    >>> cost_of_factors(1000, 10, 2, sweeps=30).sweeps
+    30
+    """
+    state = 8 * n_components * (n_components + n_features)
+    return SolverChoice("factors", sweeps, state, 4 * n_pixels * n_features * n_components * sweeps, n_components)

@@ -80,14 +80,15 @@ class Prepare(Section):
 
 @dataclass(frozen=True)
 class Reduce(Section):
-    """Principal components of the scan. See `refold.PCA`.
+    """Components of the scan. See `refold.PCA`, `refold.MNF`, `refold.NMF` and `refold.ICA`.
 
     Parameters
     ----------
-    method : {"pca", "none"}
-        What reduces the features; ``"none"`` takes these themselves as scores.
+    method : {"pca", "mnf", "nmf", "ica", "none"}
+        What reduces the features; ``"none"`` takes these themselves as scores. Options of which nothing else is said
+        are those of principal components alone.
     n_components : int or float
-        Number of components, or the fraction of variance that they explain together.
+        Number of components; or, for principal ones, the fraction of variance that they explain together.
     center : bool
         Subtract the mean of each feature.
     scaling : {"standard", "poisson"}, optional
@@ -104,10 +105,12 @@ class Reduce(Section):
         Pixels with the most unexpected residual among which a rare phase is looked for that no component carries; what
         they share becomes a component, and they become landmarks. 0 does not look; see `refold.promote_outliers`.
     random_state : int
-        Seed.
+        Seed, of any method that has one.
+    parameters : dict
+        Any other parameter of the method's class.
     """
 
-    method: Literal["pca", "none"] = "pca"
+    method: Literal["pca", "mnf", "nmf", "ica", "none"] = "pca"
     n_components: int | float = option(20, fraction=True, example="20, or 0.99 of the variance")
     center: bool = True
     scaling: Literal["none", "standard", "poisson"] | None = None
@@ -117,10 +120,16 @@ class Reduce(Section):
     max_sweeps: int = option(12, least=1, example="12")
     outliers: int = option(0, least=0, example="256")
     random_state: int = option(0, least=0)
+    parameters: dict[str, Any] = option({}, example='{ direction = "right" }')
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments of `refold.PCA`."""
-        return {name: value for name, value in super().arguments().items() if name != "outliers"}
+        """Arguments of the model that the method names."""
+        if self.method in ("pca", "none"):
+            own = {name: value for name, value in super().arguments().items() if name != "outliers"}
+        else:
+            seed = {} if self.method == "mnf" else {"random_state": self.random_state}
+            own = {"n_components": self.n_components, **seed}
+        return {**own, **self.parameters}
 
     def __post_init__(self) -> None:
         """Check each field; a command line can only say that it wants no scaling by a word for it."""
@@ -129,6 +138,16 @@ class Reduce(Section):
         super().__post_init__()
         if self.outliers and self.method == "none":
             raise RecipeError("reduce.outliers without components", "a method that leaves a residual", "leave it out")
+        for item in fields(self) if self.method in ("mnf", "nmf", "ica") else ():
+            if item.name in _OF_PCA and getattr(self, item.name) != item.default:
+                raise RecipeError(
+                    f"reduce.{item.name} with reduce.method = {self.method!r}",
+                    "options that this method has",
+                    "leave it out, or write what its class takes under [reduce.parameters]",
+                )
+
+
+_OF_PCA = ("center", "scaling", "solver", "oversampling", "tol", "max_sweeps", "outliers")
 
 
 @dataclass(frozen=True)

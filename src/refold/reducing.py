@@ -1,0 +1,63 @@
+"""The model that turns features into scores, as a run drives it: asked what it will cost, fed, and settled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from refold.cube import n_features, n_pixels
+from refold.engine.visitor import AnyVisitor
+from refold.planning.solver import SolverChoice, cost_of_noise
+from refold.recipe import Reduce
+from refold.reduce import ICA, MNF, PCA, promote_outliers
+
+_MODELS: dict[str, type[Any]] = {"pca": PCA, "mnf": MNF, "ica": ICA, "none": PCA}
+
+
+class Reducer:
+    """Whichever model a recipe names.
+
+    Parameters
+    ----------
+    options : Reduce
+        Its section of the recipe.
+    """
+
+    def __init__(self, options: Reduce) -> None:
+        self.options = options
+        self.reduces = options.method != "none"
+        self.model = _MODELS[options.method](**options.arguments())
+
+    def cost(self, cube: xr.DataArray) -> SolverChoice:
+        """What fitting the model is expected to take."""
+        pixels, features = n_pixels(cube), n_features(cube)
+        if isinstance(self.model, MNF):
+            return cost_of_noise(pixels, features)
+        pca = PCA(self.model.n_components, center=False) if isinstance(self.model, ICA) else self.model
+        return pca.choose(cube)
+
+    def visitors(self, cube: xr.DataArray) -> tuple[AnyVisitor, ...]:
+        """What a sweep over the features is to feed first."""
+        if not self.reduces:
+            return ()
+        return (self.model.first_visitor(cube),) if isinstance(self.model, PCA) else tuple(self.model.visitors(cube))
+
+    def settle(self, cube: xr.DataArray, results: tuple[Any, ...]) -> None:
+        """Find the components from what that sweep gave, and, if need be, from more sweeps."""
+        if isinstance(self.model, PCA):
+            self.model.fit(cube, moments=results[0])
+        else:
+            self.model.settle(cube, results)
+        if self.options.outliers:
+            self.model = promote_outliers(self.model, cube, self.options.outliers)
+
+    def note(self) -> dict[str, Any]:
+        """What was found, for the record of the run."""
+        found = {"solver": getattr(self.model, "solver_", self.options.method), "sweeps": self.model.n_sweeps_}
+        found["explained"] = float(self.model.explained_variance_ratio_.sum())
+        if isinstance(self.model, PCA):
+            found["converged"] = int(self.model.converged_.sum())
+        if self.options.outliers:
+            found["promoted"] = self.model.n_promoted_
+        return found
