@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import xarray as xr
 
 from refold.engine.progress import Progress
-from refold.errors import MissingDependencyError, StoreExistsError, VariableError
+from refold.errors import MissingDependencyError, StoreError, StoreExistsError, VariableError
 from refold.report.rasters import Raster, TooManyError
-from refold.source.placing import hidden
 
 __all__ = ["to_geotiff"]
 
@@ -46,8 +47,8 @@ def to_geotiff(
     nodata : float, optional
         What says that a pixel has no value. By default NaN for floats; 255 or 65535 for classes with colours, -1 for
         label maps without; none for other whole numbers. Where floats get another one, it is written for NaN.
-    compress : str
-        Compression that GDAL knows: ``"deflate"``, ``"lzw"``, ``"zstd"``, ``"none"``.
+    compress : {"deflate", "lzw", "zstd", "packbits", "none"}
+        How; none of them loses anything.
     overwrite : bool
         Whether a file that is there already may go, once the new one is whole.
     memory : int or str, optional
@@ -67,7 +68,7 @@ def to_geotiff(
     CubeError
         If it is no map, or its positions are uneven, so that no transform says where they are.
     ParameterError
-        If colours are asked for what are no classes, or ``nodata`` does not fit the values.
+        If colours are asked for what are no classes, ``nodata`` does not fit the values, or an option is no such thing.
     VariableError
         If a run has no such variable.
     StoreExistsError
@@ -79,7 +80,8 @@ def to_geotiff(
 
     Notes
     -----
-    One sweep, block by block; a second where classes turn out to be more than 255. The transform comes from the
+    One sweep, block by block; a second where classes turn out to be more than 255. Then the file is read back, since a
+    disk that is full would not be noticed otherwise. The transform comes from the
     coordinates ``y`` and ``x``, the reference system from ``spatial_ref``. Without the latter, positions with units are
     written as a transform alone; positions that are only counted, not at all.
 
@@ -101,13 +103,28 @@ def to_geotiff(
     array = _variable(result, variable) if isinstance(result, xr.Dataset) else result
     raster = Raster.of(array, nodata=nodata, colours=colours)
     options = {"memory": memory, "workers": workers, "progress": progress}
-    with hidden(path, "partial") as folder:
+    with _whole(path) as partial:
         try:
-            raster.write(folder / path.name, compress, **options)
+            raster.write(partial, compress, **options)
         except TooManyError:
-            raster.with_more_classes().write(folder / path.name, compress, **options)
-        (folder / path.name).replace(path)
+            raster.with_more_classes().write(partial, compress, **options)
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a hidden file beside another to write to, which takes its place when it is whole; else nothing is left."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "check the path and its permissions"
+        raise StoreError(f"{error.strerror or error} at {path}", "a place that can be written", remedy) from error
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _variable(run: xr.Dataset, name: str) -> xr.DataArray:

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -31,6 +31,10 @@ _LABELS = ("labels", "consensus")
 _BAND = "band"
 _TILE = 256  # pixels of a side of a stored tile; a multiple of 16, as TIFF wants
 _CACHE = 64  # megabytes that GDAL may hold back
+_COMPRESSIONS = ("deflate", "lzw", "zstd", "packbits", "none")  # without loss; GDAL takes others for none
+
+
+Sums = list[tuple[Where, int]]
 
 
 class TooManyError(ParameterError):
@@ -94,7 +98,7 @@ class Raster:
         return replace(self, dtype=np.dtype(np.uint16), nodata=65535)
 
     def write(self, path: Path, compress: str, *, memory: Any, workers: Any, progress: Any) -> None:
-        """Write the file in one sweep, and see that all of it is there.
+        """Write the file in one sweep, and read it back to see that all of it is there.
 
         Raises
         ------
@@ -103,12 +107,14 @@ class Raster:
         StoreError
             If it cannot be written.
         """
+        if compress not in _COMPRESSIONS:
+            raise ParameterError(f"compress={compress!r}", f"one of {', '.join(_COMPRESSIONS)}", "choose one of them")
         grid = plan_grid(self.cube, memory=memory, workers=workers)
         options = {"memory": memory, "workers": workers, "progress": progress, "label": "write"}
-        with _errors(path), self._created(path, grid, compress) as file:
+        with self._created(path, grid, compress) as file:
             self._describe(file)
-            sweep(self.cube, _Windows(self, file), grid=grid, **options)
-        _check_whole(path)
+            (sums,) = sweep(self.cube, _Windows(self, file), grid=grid, **options)
+        _check_written(path, sums)
 
     @contextmanager
     def _created(self, path: Path, grid: Grid, compress: str) -> Iterator[Any]:
@@ -116,7 +122,7 @@ class Raster:
 
         height, width, count = self.cube.shape
         options: dict[str, Any] = {"compress": compress, "num_threads": "all_cpus", "bigtiff": "if_safer"}
-        if self.dtype.kind == "f" and compress != "none":
+        if self.dtype.kind == "f" and compress in ("deflate", "lzw", "zstd"):
             options["predictor"] = 3
         if (tile := _tile(grid)) and min(height, width) >= _TILE:
             options |= {"tiled": True, "blockysize": tile[0], "blockxsize": tile[1]}
@@ -124,14 +130,16 @@ class Raster:
             options |= {"photometric": "rgb", "alpha": "yes", "interleave": "pixel"}
         else:
             options |= {"photometric": "palette" if self.classes else "minisblack", "interleave": "band"}
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
-            # Scans of a microscope lie nowhere on Earth.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+            file = _open(
                 path, "w", driver="GTiff", height=height, width=width, count=count, dtype=self.dtype.name,
                 nodata=self.nodata, **self.place, **options,
-            ) as file:  # fmt: skip
+            )  # fmt: skip
+            try:
                 yield file
+            finally:
+                with _errors(path):
+                    file.close()
 
     def _describe(self, file: Any) -> None:
         file.update_tags(**self.notes)
@@ -157,31 +165,31 @@ class Raster:
 
 
 class _Windows:
-    """Visitor: writes each block into a file that is open, one at a time."""
+    """Visitor: writes each block into a file that is open, one at a time, and keeps a checksum of it."""
 
     def __init__(self, raster: Raster, file: Any) -> None:
         self.raster = raster
         self.file = file
         self.turn = Lock()
 
-    def start(self) -> None:
-        """A writer keeps nothing."""
+    def start(self) -> Sums:
+        """Nothing written yet."""
+        return []
 
-    def visit(self, state: None, block: Block, where: Where) -> None:
+    def visit(self, state: Sums, block: Block, where: Where) -> None:
         """Write a block's window."""
-        from rasterio.windows import Window
+        values = np.ascontiguousarray(np.moveaxis(self.raster.encode(block.data), -1, 0))
+        with self.turn, _errors(self.file.name):
+            self.file.write(values, window=_window(where))
+        state.append((where, crc32(values.data)))
 
-        values = np.moveaxis(self.raster.encode(block.data), -1, 0)
-        rows, columns = where.slices
-        window = Window.from_slices((rows.start, rows.stop), (columns.start, columns.stop))
-        with self.turn:
-            self.file.write(values, window=window)
+    def merge(self, one: Sums, other: Sums) -> Sums:
+        """All of both."""
+        return one + other
 
-    def merge(self, one: None, other: None) -> None:
-        """Nothing to join."""
-
-    def finish(self, state: None) -> None:
-        """Everything is handed over."""
+    def finish(self, state: Sums) -> Sums:
+        """What was handed over."""
+        return state
 
 
 def _rows_columns_bands(array: xr.DataArray) -> xr.DataArray:
@@ -213,7 +221,8 @@ def _place_of(array: xr.DataArray) -> dict[str, Any]:
     calibrated = any("units" in array.coords[dim].attrs for dim in ("y", "x") if dim in array.coords)
     if crs is None and not calibrated:
         return {}  # positions were only counted
-    if transform is None and (crs is not None or _uneven(array)):
+    missing = any(dim not in array.coords for dim in ("y", "x"))
+    if transform is None and (crs is not None or not missing) and (missing or array.shape[:2] != (1, 1)):
         raise CubeError(
             "positions along y and x that are missing or uneven",
             "even ones, as a GeoTIFF has no others",
@@ -221,10 +230,6 @@ def _place_of(array: xr.DataArray) -> dict[str, Any]:
         )
     place: dict[str, Any] = {} if transform is None else {"transform": rasterio.Affine(*transform)}
     return place if crs is None else place | {"crs": CRS.from_user_input(crs)}
-
-
-def _uneven(array: xr.DataArray) -> bool:
-    return any(Axis.of(array, dim).step is None for dim in ("y", "x") if array.sizes[dim] > 1)
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -288,39 +293,36 @@ def _tile(grid: Grid) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def _errors(path: str | Path) -> Iterator[None]:
     """Say in our words what GDAL refused."""
-    import rasterio
+    from rasterio.errors import RasterioError
 
     try:
         yield
-    except rasterio.errors.RasterioError as error:
-        remedy = "check the path, the room on the disk, and compress"
-        raise StoreError(f"{error} at {path.name}", "a file that can be written", remedy) from error
+    except RasterioError as error:
+        remedy = "check the path and the room on the disk"
+        raise StoreError(f"{error} at {path}", "a file that can be written", remedy) from error
 
 
-def _check_whole(path: Path) -> None:
-    """GDAL writes its last tiles as it closes a file, and says nothing where it cannot."""
+def _open(path: Path, mode: str, **options: Any) -> Any:
     import rasterio
 
-    size = path.stat().st_size
     with _errors(path), warnings.catch_warnings():
+        # Scans of a microscope lie nowhere on Earth.
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as file:
-            missing = sum(end is None or end > size for end in _ends(file))
-    if missing:
+        return rasterio.open(path, mode, **options)
+
+
+def _check_written(path: Path, sums: Sums) -> None:
+    """Read it back: GDAL writes its last tiles as it closes a file, and says nothing where the disk is full."""
+    with _open(path, "r", num_threads="all_cpus") as file, _errors(path):
+        arrived = all(crc32(file.read(window=_window(where)).data) == crc for where, crc in sums)
+    if not arrived:
         remedy = "free some, or choose another path"
-        raise StoreError(f"{missing} tiles that did not arrive in {path.name}", "room on the disk", remedy)
+        raise StoreError(f"parts that did not arrive in {path}", "room on the disk", remedy)
 
 
-def _ends(file: Any) -> Iterator[int | None]:
-    """Where in the file each stored tile ends; None where there is none."""
-    (rows, columns), *_ = file.block_shapes
-    bands = (1,) if file.profile["interleave"] == "pixel" else file.indexes
-    for band, row, column in product(
-        bands, range(math.ceil(file.height / rows)), range(math.ceil(file.width / columns))
-    ):
-        offset, length = (
-            file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
-        )
-        yield None if offset is None or length is None else int(offset) + int(length)
+def _window(where: Where) -> Any:
+    from rasterio.windows import Window
+
+    return Window.from_slices(*((part.start, part.stop) for part in where.slices))

@@ -75,7 +75,8 @@ def scree(
         axes = figure.add_axes((0.19, 0.17, 0.79, 0.8))
         for i, (share, colour) in enumerate(zip(shares, palette(len(shares)), strict=True)):
             count = _significant(share, threshold)
-            label = _told(count, threshold) if labels is None else f"{labels[i]}: {_told(count, threshold)}"
+            told = f"elbow at {count}" if threshold is None else plural(count, "component")
+            label = told if labels is None else f"{labels[i]}, {told}"
             _draw(axes, share[:n], count, colour, label, look)
         if isinstance(threshold, float):
             axes.axhline(threshold, color=look.muted, lw=0.8, ls=(0, (4, 3)))
@@ -102,10 +103,6 @@ def _significant(share: NDArray[np.float64], threshold: float | None) -> int:
     if threshold is None:
         return elbow_position(np.nan_to_num(share)) + 1 if share.size and np.nanmax(share, initial=0) > 0 else 0
     return int(np.sum(share > threshold)) if isinstance(threshold, float) else int(threshold)
-
-
-def _told(count: int, threshold: float | None) -> str:
-    return plural(count, "component") + (" to the elbow" if threshold is None else "")
 
 
 def _draw(axes: Axes, share: NDArray[np.float64], count: int, colour: str, label: str, look: Look) -> None:
