@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refold.source import packing as module
+from refold.source import scene as scenes
 from refold.source.packing import PackedRegion, Packing
 from refold.source.scene import Place, bands_with_data, map_info
 
@@ -78,6 +79,20 @@ def test_bands_without_data_are_found_in_few_short_reads(axis, step):
     columns = [region[x] for region in reader.regions]
     assert all(part.stop - part.start <= 16 for part in columns)
     assert all(part.start // step == (part.stop - 1) // step for part in columns if step > 1)
+
+
+def test_large_chunks_are_looked_into_at_few_spots_and_more_rows(monkeypatch):
+    scene = np.random.default_rng(0).random((60, 90, 4)).astype("f4")
+    scene[..., 1] = np.nan
+    monkeypatch.setattr(scenes, "_MOST", 4 * 4 * 30 * 45)  # four of these chunks
+    reader = InMemory(scene)
+    assert bands_with_data(reader, scene.shape, (30, 45, 4), 2).tolist() == [True, False, True, True]
+    shapes = {tuple(part.stop - part.start for part in region) for region in reader.regions}
+    assert (len(reader.regions), shapes) == (4, {(4, 16, 4)})
+    whole = InMemory(scene)
+    assert bands_with_data(whole, scene.shape, scene.shape, 2).tolist() == [True, False, True, True]
+    assert [part.stop - part.start for part in whole.regions[0]] == [16, 16, 4]
+    assert len(whole.regions) == 1
 
 
 def test_a_scene_whose_data_lie_in_a_corner_is_looked_at_more_closely():

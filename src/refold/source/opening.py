@@ -50,7 +50,8 @@ def open(
     -------
     xarray.DataArray
         Dask-backed; navigation dims first; on each dim's coordinate a ``role``, and ``units`` where they are known.
-        Metadata worth keeping are attributes.
+        Metadata worth keeping are attributes. Of a scene rows and columns are in map units, ``spatial_ref`` says of
+        which reference system, ``fwhm`` how wide bands are, and ``good`` which of them are worth learning from.
 
     Raises
     ------
@@ -62,6 +63,11 @@ def open(
         If the signal named is not there, or none is named and two would do.
     MissingDependencyError
         If its reader needs a package that is not installed.
+
+    Notes
+    -----
+    Where a scene's file declares a number that means no data, about 256 places of it are read: a band that holds no
+    data at any of them, though others do, is not ``good``.
 
     Examples
     --------

@@ -27,7 +27,8 @@ _WAVENUMBERS = {"wavenumber", "wavenumbers", "cm-1", "cm^-1", "1/cm"}
 _FREQUENCIES = {"ghz": "GHz", "mhz": "MHz", "thz": "THz", "hz": "Hz"}
 _DATUMS = {"wgs-84": 32600, "wgs84": 32600, "north america 1983": 26900, "nad83": 26900}
 _SPOTS = (4, 8, 16)
-_RUN = 16  # places at a spot
+_RUN = 16  # places in a row at a spot
+_MOST = 1 << 26  # values that may be decoded for a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,23 +264,32 @@ def bands_with_data(
 
     Notes
     -----
-    The sample is 16 neighbours in a row at each of 4 x 4 spots, as each spot costs the stored chunks that it lies in;
-    if all of these lie beside the data, of 8 x 8 and then of 16 x 16.
+    Each spot costs the stored chunks that it lies in. So the sample is 16 neighbours in a row at each of 4 x 4 spots,
+    or more rows at fewer spots where chunks are large; if none of these holds data, of 8 x 8 and then of 16 x 16.
     """
     y, x = (at for at in range(3) if at != axis)
-    step = chunks[x] if chunks[x] > 1 else shape[x]
+    steps = [chunks[at] if chunks[at] > 1 else shape[at] for at in (y, x)]
+    cost = shape[axis] * max(chunks[y] * chunks[x], _RUN)
+    affordable = max(1, math.isqrt(_MOST // cost))
     with opened(reader) as file:
-        for count in _SPOTS:
+        for count in sorted({min(count, affordable) for count in _SPOTS}):
+            high = max(1, _SPOTS[0] ** 2 // count**2)
             held = np.zeros(shape[axis], bool)
             for row, column in product(_spread(shape[y], count), _spread(shape[x], count)):
-                start = max(column // step * step, column - _RUN // 2)
-                stop = min(start + _RUN, (column // step + 1) * step, shape[x])  # within one stored chunk
                 region = [slice(0, size) for size in shape]
-                region[y], region[x] = slice(row, row + 1), slice(start, stop)
+                region[y] = _near(row, high, steps[0], shape[y])
+                region[x] = _near(column, _RUN, steps[1], shape[x])
                 held |= (~np.isnan(file.read(tuple(region)))).any(axis=(y, x))
             if held.any():
                 return held
     return np.ones(shape[axis], bool)
+
+
+def _near(at: int, length: int, step: int, size: int) -> slice:
+    """Some positions around one, all in its stored chunk."""
+    first = at // step * step
+    start = max(first, at - length // 2)
+    return slice(start, min(start + length, first + step, size))
 
 
 def _spread(size: int, count: int) -> list[int]:
