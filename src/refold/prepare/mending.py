@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refold.engine import Block
-from refold.prepare.steps import ValueStep, as_rows, is_compiled
+from refold.prepare.steps import ValueStep, as_rows
 from refold.prepare.tiles import Bench
 
 Array = npt.NDArray[Any]
@@ -44,12 +44,11 @@ class Finder:
         """Give, for each pixel and channel, whether it is to be replaced; and for each pixel, whether any is."""
         from refold.prepare.outliers import find_outliers  # numba costs more to import than this package
 
-        rows = rows if is_compiled(rows.dtype) and rows.dtype.kind != "b" else rows.astype(np.float32)
+        block = Block(rows, 1)
         thresholds = np.full(rows.shape[1], max(self.threshold, np.finfo(np.float64).tiny))
         thresholds[list(self.skipped)] = np.inf
         found, hit = np.empty(rows.shape, bool), np.empty(len(rows), bool)
-        valid = Block(rows, 1).valid
-        find_outliers(rows, valid, self.width, self.relative, thresholds, self.margin, found, hit)
+        find_outliers(block.rows, block.valid, self.width, self.relative, thresholds, self.margin, found, hit)
         return found, hit
 
 

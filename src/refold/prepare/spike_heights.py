@@ -70,7 +70,7 @@ class HeightCounts:
         from refold.prepare.outliers import count_heights  # numba costs more to import than this package
 
         lowest, relative = _RANGE[self.noise][0], self.noise == "poisson"
-        state.n_pixels += count_heights(block.numbers, block.valid, self.width, relative, lowest, state.counts)
+        state.n_pixels += count_heights(block.rows, block.valid, self.width, relative, lowest, state.counts)
 
     def merge(self, one: Heights, other: Heights) -> Heights:
         """Add."""

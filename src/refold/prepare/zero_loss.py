@@ -193,7 +193,7 @@ class _Positions:
         from refold.prepare.peaks import find_peaks  # numba costs more to import than this package
 
         found = np.empty(block.n_pixels, np.float32)
-        find_peaks(block.numbers, block.valid, self.first, self.last, self.method, found)
+        find_peaks(block.rows, block.valid, self.first, self.last, self.method, found)
         return found
 
 
