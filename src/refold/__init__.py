@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from refold.report import composite as composite
     from refold.report import figures as figures
     from refold.report import to_geotiff as to_geotiff
+    from refold.source import checksum as checksum
     from refold.source import convert as convert
     from refold.source import from_hyperspy as from_hyperspy
     from refold.source import info as info
@@ -150,7 +151,7 @@ _ROOMS = {
         "separate",
     ),
     "refold.report": ("composite", "figures", "to_geotiff"),
-    "refold.source": ("convert", "from_hyperspy", "info", "open", "synthetic"),
+    "refold.source": ("checksum", "convert", "from_hyperspy", "info", "open", "synthetic"),
     "refold.store": ("open_run",),
     "refold.trust": ("compare", "stability"),
 }

@@ -27,7 +27,7 @@ from refold.errors import (
     StoreExistsError,
 )
 from refold.source import convert
-from refold.source.placing import hidden
+from refold.source.placing import written_whole
 from tests.guards import count_reads, limit_memory
 from tests.source.stores import AXES_4D, counts, write_hspy, write_zspy
 from tests.strategies import DTYPES, cubes
@@ -145,7 +145,7 @@ def test_names_that_zarr_does_not_allow_are_replaced(tmp_path, name):
     data = counts((4, 4, 5))
     kept = name in {"run/patterns", "EDS map (2)"}
     source = zarr.create_array({}, data=data, dimension_names=["y", "x", "energy"])
-    import refold.source.converting as room
+    import refold.source.given as room
 
     chosen = room.signal_of(source)
     monkey = pytest.MonkeyPatch()
@@ -271,15 +271,15 @@ def test_a_place_that_cannot_be_written_is_said_so(tmp_path):
 
 def test_what_an_interrupted_one_left_is_removed(tmp_path):
     """A process that was killed could not tidy up."""
-    for what in ("partial", "between"):
-        left = tmp_path / f".scan.zarr.{what}"
-        left.mkdir()
-        (left / "zarr.json").write_text("{")
+    left = tmp_path / ".scan.zarr.partial"
+    left.mkdir()
+    (left / "zarr.json").write_text("{")
     convert(tall_scan(tmp_path / "tall.zarr"), tmp_path / "scan.zarr")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["scan.zarr", "tall.zarr"]
-    with hidden(tmp_path / "a", "partial") as place:
+    with written_whole(tmp_path / "a", overwrite=False) as place:
         assert place.is_dir()
     assert not place.exists()
+    assert (tmp_path / "a").is_dir()
 
 
 # --- how it goes ------------------------------------------------------------------------------------------------------

@@ -40,6 +40,12 @@ class Stored:
         Bytes of a value.
     wished : int
         Bytes that a new chunk shall have, about.
+    whole : bool
+        Whether each new chunk must be written at once, as a shard must: writing into one means writing it again.
+    uneven : bool
+        Whether chunks are of several sizes, `chunks` being the largest; edges of blocks are then anywhere.
+    reading : int
+        Bytes that computing a chunk takes besides a block, where that is more than decoding one.
     """
 
     shape: Sizes
@@ -47,6 +53,9 @@ class Stored:
     n_navigation: int
     itemsize: int
     wished: int = _WISHED_BYTES
+    whole: bool = False
+    uneven: bool = False
+    reading: int = 0
 
     @property
     def signal(self) -> Sizes:
@@ -60,7 +69,7 @@ class Stored:
     def decoding(self, block: Sequence[int]) -> int:
         """Bytes needed besides a block to read it: a chunk as it is stored, and decoded if it is not the block."""
         chunk = self.nbytes(self.chunks)
-        return chunk if tuple(block) == self.chunks else 2 * chunk
+        return max(self.reading, chunk if tuple(block) == self.chunks else 2 * chunk)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,8 @@ def plan_rechunking(stored: Stored, memory: int, workers: int = 1, wanted: Wante
 
 def _best(stored: Stored, memory: int, workers: int, wanted: Wanted) -> Rechunking | None:
     """One pass, unless two would keep more than twice as many workers busy."""
-    wished = min(stored.wished, _readable_bytes(stored.itemsize, memory // workers))
+    share = memory // workers
+    wished = min(stored.wished, share // 6 if stored.whole else _readable_bytes(stored.itemsize, share))
     stored = replace(stored, wished=wished)
     one = _with_most_workers(_one_pass, stored, memory, workers, wanted)
     two = _with_most_workers(_two_passes, stored, memory, workers, wanted)
@@ -192,7 +202,7 @@ def _check(stored: Stored, wanted: Wanted) -> None:
     if min(smallest) < 1:
         raise ParameterError(f"chunks of {smallest}", "sizes of one or more", "leave out the dims that do not matter")
     chunk = stored.nbytes(_at_most(smallest, stored.shape) + stored.signal)
-    if chunk > _BLOSC_BYTES:
+    if chunk > _BLOSC_BYTES and not stored.whole:
         raise ParameterError(
             f"chunks of {format_bytes(chunk)}", f"at most {format_bytes(_BLOSC_BYTES)}", "ask for smaller ones"
         )
@@ -204,6 +214,8 @@ def _one_pass(stored: Stored, share: int, wanted: Wanted) -> Rechunking | None:
     Where the edges of either are seldom also edges of the other, blocks are whole stored chunks only, if these are the
     larger ones: a new chunk then lies in few blocks, and is seldom written again.
     """
+    if stored.whole and stored.uneven:
+        return None
     # Squarer chunks are worth a second pass where they would else be smaller than that.
     least = 0 if wanted else min(stored.wished // 6, stored.nbytes(stored.shape))
     for tile in _tiles(stored, wanted):
@@ -211,7 +223,7 @@ def _one_pass(stored: Stored, share: int, wanted: Wanted) -> Rechunking | None:
         if way is not None and stored.nbytes(way.chunks) >= least:
             return way
     tile = _tiles(stored, wanted)[0] if wanted else tuple(_wished(stored, wanted))
-    if any(side > step for side, step in zip(tile, stored.chunks, strict=False)):
+    if stored.whole or any(side > step for side, step in zip(tile, stored.chunks, strict=False)):
         return None
     return _with_blocks(stored, share, tile, lambda step, _: step)
 
@@ -223,7 +235,7 @@ def _with_blocks(stored: Stored, share: int, tile: Sizes, length: Callable[[int,
     whole, chunk = block + stored.signal, tile + stored.signal
     if stored.nbytes(whole) + stored.decoding(whole) + 2 * stored.nbytes(chunk) > share:
         return None
-    return Rechunking(chunk, whole, whole, shared=not _aligned(tile, block, stored.shape))
+    return Rechunking(chunk, whole, whole, shared=stored.uneven or not _aligned(tile, block, stored.shape))
 
 
 def _two_passes(stored: Stored, share: int, wanted: Wanted) -> Rechunking | None:
@@ -244,7 +256,8 @@ def _two_passes(stored: Stored, share: int, wanted: Wanted) -> Rechunking | None
         between = _at_most(read, gathered)
         if math.prod(-(-size // piece) for size, piece in zip(stored.shape, between, strict=True)) > _MOST_PIECES:
             return None
-        return Rechunking(chunk, read, gathered, between, shared=not _aligned(between, read, stored.shape))
+        shared = stored.uneven or not _aligned(between, read, stored.shape)
+        return Rechunking(chunk, read, gathered, between, shared=shared)
     return None
 
 
@@ -290,13 +303,13 @@ def _wished(stored: Stored, wanted: Wanted) -> list[int]:
     fixed = [min(side or size, size) for side, size in zip(wanted or navigation, navigation, strict=True)]
     free = [dim for dim in range(stored.n_navigation) if not (wanted and wanted[dim])]
     taken = math.prod(side for dim, side in enumerate(fixed) if dim not in free)
-    square = _square([navigation[dim] for dim in free], stored.wished // stored.nbytes(stored.signal) // taken)
+    square = square_sides([navigation[dim] for dim in free], stored.wished // stored.nbytes(stored.signal) // taken)
     for dim, side in zip(free, square, strict=True):
         fixed[dim] = side
     return fixed
 
 
-def _square(sizes: Sequence[int], pixels: int) -> list[int]:
+def square_sides(sizes: Sequence[int], pixels: int) -> list[int]:
     """Sides of a box of so many pixels at most, as near to a cube as the sizes of the dims allow."""
     sides = [1] * len(sizes)
     left = sorted(range(len(sizes)), key=lambda dim: sizes[dim])

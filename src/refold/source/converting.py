@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
-import numpy as np
-import xarray as xr
-
-from refold.cube import as_cube, check_cube, navigation_dims
-from refold.engine import Block, Where, ZarrWriter, settings, sweep
+from refold.cube import navigation_dims
+from refold.engine import settings
 from refold.engine.display import progress_for_terminal
 from refold.engine.progress import Progress
 from refold.engine.resident import peak_memory, reset_peak
-from refold.errors import ParameterError
-from refold.planning import Grid
-from refold.planning.rechunking import Rechunking, Sizes, Stored, plan_rechunking
+from refold.errors import MemoryBudgetError, ParameterError
+from refold.planning import format_bytes
+from refold.planning.rechunking import Rechunking, Sizes, plan_rechunking
+from refold.planning.sharding import chunks_in_shard, for_shards, wanted_shards
+from refold.source.checksums import as_text
+from refold.source.copying import Place, bounded_writes, copy, create, verify
 from refold.source.finding import origin_of
-from refold.source.opening import signal_of
-from refold.source.placing import hidden, write_metadata, written_whole
-from refold.source.signals import Signal
-
-_OF_THE_FILE = ("reader", "read_whole")  # attributes that say how it was read, not what was measured
-_PARTITIONS = 64
+from refold.source.given import Given, given_of
+from refold.source.placing import remove, written_whole
+from refold.source.resuming import Journal
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,12 @@ class Converted:
         Highest resident memory of this process, in bytes.
     seconds : float
         In all.
+    checksum : str
+        Of the values, as they were read and written; see `refold.checksum`.
+    shards : dict of str to int or None
+        Size of a shard along each dim, if there are any.
+    verified : bool
+        Whether the store was read again and compared.
     """
 
     store: Path
@@ -61,10 +62,14 @@ class Converted:
     bytes_stored: int
     peak_memory: int
     seconds: float
+    checksum: str
+    shards: Mapping[str, int] | None = None
+    verified: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**vars(self), "store": str(self.store), "chunks": dict(self.chunks)}
+        shards = dict(self.shards) if self.shards else None
+        return {**vars(self), "store": str(self.store), "chunks": dict(self.chunks), "shards": shards}
 
 
 def convert(
@@ -73,9 +78,12 @@ def convert(
     *,
     signal: str | None = None,
     chunks: Mapping[str, int] | None = None,
+    shards: bool | Mapping[str, int] = False,
     memory: int | str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    verify: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Converted:
@@ -83,19 +91,23 @@ def convert(
 
     Each stored chunk of the scan is decoded once, however it cuts the signal. What `refold.open` then finds in the new
     store is the same cube: values, dtype, dims, coordinates and attributes, but for those that say how the file was
-    read (``source``, ``reader``, ``read_whole``).
+    read (``source``, ``reader``, ``read_whole``). A cube that was prepared, as by `refold.rebin` or `refold.crop`, is
+    prepared on the way.
 
     Parameters
     ----------
-    scan : str, path, Zarr store, zarr.Array or zarr.Group
-        Whatever `refold.open` opens.
+    scan : str, path, Zarr store, zarr.Array, zarr.Group or xarray.DataArray
+        Whatever `refold.open` opens; or a cube, lazy or in memory.
     target : path-like
         The new store; it is there when it is whole.
     signal : str, optional
         Which signal, in a file that holds several.
     chunks : mapping of str to int, optional
         Sizes of the new chunks along navigation dims, as in ``{"y": 32, "x": 32}``. By default tiles as square as the
-        stored chunks allow, of 16 to 32 MiB with their signals.
+        stored chunks allow, of 16 to 32 MiB with their signals; in shards of about 1 MiB.
+    shards : bool or mapping of str to int
+        Whether chunks are put together in shards, each one file: by default of up to 128 MiB, or of these sizes along
+        navigation dims.
     memory : int or str, optional
         Bytes for blocks, or a size such as ``"2GB"``; by default a quarter of what is free. At least about twice the
         largest of the stored chunks.
@@ -103,6 +115,11 @@ def convert(
         Blocks in flight; by default one for each core.
     overwrite : bool
         Whether a store that is at the target may go, once the new one is whole.
+    resume : bool
+        Whether to go on with what is left of such a conversion that was killed, and to leave what is done, hidden
+        beside the target, if this one is. It ends with the same bytes.
+    verify : bool
+        Whether to read the new store again and compare, before it gets its name.
     progress : Progress, optional
         Told of every block; by default a bar if standard error is a terminal.
     **options
@@ -120,9 +137,12 @@ def convert(
     MemoryBudgetError
         If the largest stored chunk does not fit.
     DiskFullError
-        If the disk fills up; nothing is left of the new store then, as after any other error.
+        If the disk fills up; nothing is left of the new store then, as after any other error, unless ``resume``.
     ParameterError
-        If chunks of that kind are not possible, or the target lies in the scan.
+        If chunks of that kind are not possible, the target lies in the scan, or what is to be resumed was begun with
+        another scan or other options.
+    SourceError
+        If the new store does not hold what was read; it names the chunk.
     CubeError
         If the scan has no navigation or no signal dims.
 
@@ -131,6 +151,9 @@ def convert(
     Where blocks of whole stored chunks with whole signals are too large for the memory (all positions x a few channels
     in each chunk), there are two passes, with pieces of chunks in a store beside the target between them, which needs
     room on the disk meanwhile. See `refold.planning.rechunking`.
+
+    Values are added up as they are read and as they are written to a checksum that does not depend on chunks
+    (`refold.checksum`); it is kept in the attribute ``refold`` of the new group.
 
     Examples
     --------
@@ -143,29 +166,117 @@ def convert(
     began, target = time.perf_counter(), Path(target).expanduser()
     reset_peak()
     _check_apart(scan, target)
-    chosen = signal_of(scan, signal, **options)
-    empty = check_cube(chosen.to_cube())
-    with settings(memory=memory, workers=workers, progress=progress or progress_for_terminal()) as setup:
-        way = _way(chosen, empty, chunks, setup.budget.memory, setup.n_workers)
-        cube = _read_by(chosen, empty, way.read)
-        with (
-            settings(workers=way.workers),
-            written_whole(target, overwrite) as partial,
-            hidden(target, "between") as between,
-            _bounded_writes(),
-        ):
-            new = _create(cube, partial, _place_of(chosen.name, cube), way.chunks, {"converted_from": origin_of(scan)})
-            _copy(cube, new, way, between)
+    given = given_of(scan, signal, options)
+    asked = _Asked(_along_navigation(chunks, given), shards if isinstance(shards, bool) else dict(shards))
+    with (
+        settings(memory=memory, workers=workers, progress=progress or progress_for_terminal()) as setup,
+        written_whole(target, overwrite, within="store", keep=resume) as folder,
+        bounded_writes(),
+    ):
+        journal = Journal(folder / "journal", {**given.identity, **asdict(asked)})
+        way = asked.way(given, setup.budget.memory, setup.n_workers, journal)
+        place = Place(folder / "store", folder / "between", *_place_of(given.name, given.cube))
+        inner = asked.begin(given, way, place, journal)
+        with settings(workers=way.workers):
+            sums = copy(given.read(way.read), place, way, journal)
+            if verify:
+                _verify(place, given.cube, way, sums)
+        place.note(checksum=as_text(sums))
+    dims = list(map(str, given.cube.dims))
     return Converted(
         store=target,
-        signal=chosen.name,
-        chunks=dict(zip(map(str, cube.dims), way.chunks, strict=True)),
+        signal=given.name,
+        chunks=dict(zip(dims, inner, strict=True)),
         passes=way.passes,
-        bytes_read=cube.nbytes,
+        bytes_read=given.cube.nbytes,
         bytes_stored=sum(file.stat().st_size for file in target.rglob("*") if file.is_file()),
         peak_memory=peak_memory(),
         seconds=time.perf_counter() - began,
+        checksum=as_text(sums),
+        shards=dict(zip(dims, way.chunks, strict=True)) if asked.shards else None,
+        verified=verify,
     )
+
+
+_verify = verify  # which `convert` has as an option
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What chunks are asked for.
+
+    Parameters
+    ----------
+    chunks : list of int or None, optional
+        Sizes along the navigation dims.
+    shards : bool or mapping of str to int
+        As for `convert`.
+    """
+
+    chunks: list[int | None] | None
+    shards: bool | Mapping[str, int]
+
+    def way(self, given: Given, memory: int, workers: int, journal: Journal) -> Rechunking:
+        """How to go about it: as it was begun, if it was."""
+        if journal.way:
+            return _as_begun(journal.way, memory, workers)
+        if not self.shards:
+            return plan_rechunking(given.stored, memory, workers, self.chunks)
+        stored = for_shards(given.stored)
+        sizes = wanted_shards(stored, self.chunks)
+        if not isinstance(self.shards, bool):
+            sizes = _along_navigation(self.shards, given) or sizes
+        for shard, chunk in zip(sizes, self.chunks or [None] * len(sizes), strict=True):
+            if chunk and shard and shard % chunk:
+                raise ParameterError(
+                    f"chunks of {chunk} in shards of {shard}", "shards of whole chunks", "choose again"
+                )
+        return plan_rechunking(stored, memory, workers, sizes if any(sizes) else None)
+
+    def begin(self, given: Given, way: Rechunking, place: Place, journal: Journal) -> Sizes:
+        """Make the new array, unless that was done before; return the sizes of its chunks."""
+        inner = chunks_in_shard(way.chunks, given.stored, self.chunks) if self.shards else way.chunks
+        if journal.way:
+            for left in place.store.rglob("*.partial"):  # what zarr-python was writing when it was killed
+                left.unlink()
+            return inner
+        for folder in (place.store, place.between):
+            remove(folder)
+        shards = tuple(-(-side // step) * step for side, step in zip(way.chunks, inner, strict=True))
+        create(given.cube, place, inner, shards if self.shards else None, {"converted_from": given.where})
+        journal.begin(asdict(way) | {"memory": _share(way, given)})
+        return inner
+
+
+def _share(way: Rechunking, given: Given) -> int:
+    """Bytes that one worker needs, about."""
+    largest = max(given.stored.nbytes(way.read), given.stored.nbytes(way.gathered))
+    return largest + given.stored.decoding(way.read)
+
+
+def _as_begun(told: Mapping[str, Any], memory: int, workers: int) -> Rechunking:
+    """The way that a conversion was begun, with the workers that fit now."""
+    fitting = min(workers, memory // max(1, told["memory"]))
+    if not fitting:
+        raise MemoryBudgetError(
+            f"blocks of {format_bytes(told['memory'])}, with which it was begun",
+            f"at most {format_bytes(memory)}",
+            f"allow --memory {format_bytes(2 * told['memory']).replace(' ', '')}, or begin anew without resume",
+        )
+    sizes = {name: tuple(told[name]) for name in ("chunks", "read", "gathered")}
+    between = tuple(told["between"]) if told["between"] else None
+    return Rechunking(**sizes, between=between, workers=fitting, shared=told["shared"])
+
+
+def _along_navigation(sizes: Mapping[str, int] | None, given: Given) -> list[int | None] | None:
+    """Sizes in the order of the navigation dims."""
+    navigation = navigation_dims(given.cube)
+    wrong = [dim for dim in sizes or {} if dim not in navigation]
+    if wrong:
+        raise ParameterError(
+            f"chunks along {wrong}", f"navigation dims, {navigation}", "leave out the others: signals stay whole"
+        )
+    return [sizes.get(dim) for dim in navigation] if sizes else None
 
 
 def _check_apart(scan: Any, target: Path) -> None:
@@ -177,117 +288,10 @@ def _check_apart(scan: Any, target: Path) -> None:
         raise ParameterError(f"{target}, which is the scan, or in it", "another place", "choose another output")
 
 
-def _way(chosen: Signal, cube: xr.DataArray, chunks: Mapping[str, int] | None, memory: int, workers: int) -> Rechunking:
-    """How to go about it."""
-    navigation = navigation_dims(cube)
-    wrong = [dim for dim in chunks or {} if dim not in navigation]
-    if wrong:
-        raise ParameterError(
-            f"chunks along {wrong}", f"navigation dims, {navigation}", "leave out the others: signals stay whole"
-        )
-    stored = Stored(
-        shape=cube.shape,
-        chunks=tuple(chosen.stored[dim] for dim in _order(chosen, cube)),
-        n_navigation=len(navigation),
-        itemsize=cube.dtype.itemsize,
-    )
-    return plan_rechunking(stored, memory, workers, [chunks.get(dim) for dim in navigation] if chunks else None)
-
-
-def _order(chosen: Signal, cube: xr.DataArray) -> list[int]:
-    """For each dim of the cube, which one of the file it is."""
-    names = [axis.name for axis in chosen.axes]
-    return [names.index(str(dim)) for dim in cube.dims]
-
-
-def _read_by(chosen: Signal, cube: xr.DataArray, block: Sizes) -> xr.DataArray:
-    """The cube with blocks of this size, in whole stored chunks."""
-    steps = [chosen.stored[dim] for dim in _order(chosen, cube)]
-    blocks = {str(dim): -(-size // step) * step for dim, size, step in zip(cube.dims, block, steps, strict=True)}
-    return check_cube(chosen.to_cube(blocks))
-
-
-def _place_of(name: str, cube: xr.DataArray) -> tuple[str | None, str]:
+def _place_of(name: str, cube: Any) -> tuple[str | None, str]:
     """Group and name of the array in the new store, so that it is opened under the same name, if Zarr allows that."""
     group, _, leaf = name.rpartition("/")
     forbidden = any(not part.strip(".") or part.startswith("__") for part in name.split("/"))
     if forbidden or leaf in cube.dims:
         return None, "data" if "data" not in cube.dims else "scan"
     return group or None, leaf
-
-
-@contextmanager
-def _bounded_writes() -> Iterator[None]:
-    """Let zarr-python, where it writes, encode one chunk after the other: it would hold ten at once for each worker.
-
-    Chunks are also stored if there is nothing in them: -0.0 is not the 0.0 that a chunk that is missing stands for.
-    """
-    import zarr
-
-    with zarr.config.set({"async.concurrency": 1, "array.write_empty_chunks": True}):
-        yield
-
-
-def _create(cube: xr.DataArray, path: Path, place: tuple[str | None, str], chunks: Sizes, note: dict[str, Any]) -> Any:
-    """The array that a cube will be copied into, its dims, coordinates and attributes in place."""
-    import zarr
-    from zarr.codecs import BloscCodec
-
-    group, name = place
-    like = da.zeros(cube.shape, dtype=cube.dtype, chunks=chunks)
-    attrs = {key: value for key, value in cube.attrs.items() if key not in _OF_THE_FILE}
-    template = xr.DataArray(like, dims=cube.dims, coords=cube.coords, attrs=attrs)
-    blosc = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-    encoding = {name: {"chunks": chunks, "compressors": blosc}}
-    write_metadata(xr.Dataset({name: template}, attrs={"refold": note}), path, encoding, group)
-    return zarr.open_array(path / (group or "") / name, mode="r+")
-
-
-def _copy(cube: xr.DataArray, new: Any, way: Rechunking, between: Path) -> None:
-    """Write a cube into a new array, through a store between if there are two passes."""
-    if way.between is None:
-        _sweep(cube, new, way.gathered, shared=way.shared, label="convert")
-        return
-    _cut(cube, between, way.read, way.between, shared=way.shared)
-    _sweep(_put_together(cube, between, way.gathered), new, way.gathered, label="put together")
-
-
-def _sweep(cube: xr.DataArray, target: Any, block: Sizes, *, shared: bool = False, label: str) -> None:
-    grid = _grid(cube.shape[: len(navigation_dims(cube))], block)
-    sweep(cube, ZarrWriter(target, shared=shared), grid=grid, label=label)
-
-
-def _grid(shape: Sizes, block: Sizes) -> Grid:
-    """The grid cut into blocks of one size."""
-    grid = Grid(tuple((*range(0, size, step), size) for size, step in zip(shape, block, strict=False)))
-    return Grid(grid.edges, min(_PARTITIONS, grid.n_blocks))
-
-
-def _cut(cube: xr.DataArray, folder: Path, block: Sizes, piece: Sizes, *, shared: bool) -> None:
-    """Read all blocks, which hold no whole signals, and write them in pieces.
-
-    To the sweep every dim is one to navigate, and what is measured at each place is one number.
-    """
-    import zarr
-    from zarr.codecs import BloscCodec
-
-    dims = tuple(map(str, cube.dims))
-    numbers = as_cube(cube.data[..., np.newaxis], signal="number", dims=(*dims, "number"))
-    blosc = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
-    pieces = zarr.create_array(
-        folder, shape=cube.shape, dtype=cube.dtype, chunks=piece, compressors=blosc, overwrite=True
-    )
-    writer = ZarrWriter(pieces, _numbers, shared=shared)
-    sweep(numbers, writer, grid=_grid(cube.shape, block), label="cut")
-
-
-def _numbers(block: Block, where: Where) -> Any:
-    return block.data[..., 0]
-
-
-def _put_together(cube: xr.DataArray, folder: Path, block: Sizes) -> xr.DataArray:
-    """The cube out of its pieces, in blocks of whole signals."""
-    from refold.source.zarr import zarr_signals
-
-    (pieces,) = zarr_signals(str(folder), str(folder))
-    return cube.copy(data=pieces.array(block))

@@ -17,7 +17,7 @@ from refold.source.finding import is_zarr
 
 
 @contextmanager
-def written_whole(target: Path, overwrite: bool) -> Iterator[Path]:
+def written_whole(target: Path, overwrite: bool, *, within: str = "", keep: bool = False) -> Iterator[Path]:
     """Give a hidden folder beside a target to write to, and the target's name to it when what is in it is whole.
 
     Parameters
@@ -26,11 +26,16 @@ def written_whole(target: Path, overwrite: bool) -> Iterator[Path]:
         Where the store shall be. Folders above it are made.
     overwrite : bool
         Whether a store that is there already may go, once the new one is whole.
+    within : str
+        Folder in the hidden one that is the store; by default the hidden one itself.
+    keep : bool
+        Whether what is in the hidden folder stays after an error, and is there again the next time.
 
     Yields
     ------
     Path
-        Where to write it: an empty folder. After an error, of whatever kind, nothing is left of it.
+        Where to write it: an empty folder, unless something was kept in it. After an error, of whatever kind, nothing
+        is left of it, unless it is to be kept.
 
     Raises
     ------
@@ -47,33 +52,37 @@ def written_whole(target: Path, overwrite: bool) -> Iterator[Path]:
         raise StoreExistsError(
             f"{target}, which is no Zarr store", "a new path, or a store to replace", "choose another"
         )
-    with hidden(target, "partial") as partial:
+    with _hidden(target, keep=keep) as partial:
         try:
             yield partial
             remove(target)
-            partial.replace(target)
+            (partial / within).replace(target)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, DiskFullError):
-                remedy = "free some, or choose another path"
+                remedy = "free some and resume" if keep else "free some, or choose another path"
                 raise DiskFullError(f"no space left for {target}", "a larger disk", remedy) from error
             raise
 
 
 @contextmanager
-def hidden(target: Path, what: str) -> Iterator[Path]:
-    """An empty hidden folder beside a target, of which nothing is left afterwards."""
-    place = target.with_name(f".{target.name}.{what}")
+def _hidden(target: Path, *, keep: bool) -> Iterator[Path]:
+    """A hidden folder beside a target, empty and gone afterwards unless it is to be kept until all went well."""
+    place = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        remove(place)
-        place.mkdir()
+        if not keep:
+            remove(place)
+        place.mkdir(exist_ok=keep)
     except OSError as error:
         remedy = "check the path and its permissions"
         raise StoreError(f"{error.strerror or error} at {target}", "a place that can be written", remedy) from error
+    well = False
     try:
         yield place
+        well = True
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if well or not keep or not any(place.iterdir()):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def remove(path: Path) -> None:
