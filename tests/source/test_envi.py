@@ -184,7 +184,7 @@ def test_what_is_missing_is_said(tmp_path):
     header = save(tmp_path, np.ones((3, 4, 2)))
     data = header.with_suffix(".img")
     data.write_bytes(data.read_bytes()[:-8])
-    with pytest.raises(SourceError, match=r"184 bytes .* 192: 3 lines, 4 samples"):
+    with pytest.raises(SourceError, match=r"184 bytes .* 192: 3 x 2 x 4 numbers of float64"):
         refold.open(header)
     data.unlink()
     with pytest.raises(SourceNotFoundError, match=r"no file of its numbers beside it"):

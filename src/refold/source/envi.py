@@ -75,35 +75,45 @@ def envi_signals(path: Path, header: Path) -> list[Signal]:
         what = kind if "library" in kind.lower() else "compressed numbers"
         raise UnknownFormatError(f"{what} in {header}", "a scene, not compressed", "export it as an ENVI Standard file")
     bands, rows, columns = (_whole(header, fields, key) for key in ("bands", "lines", "samples"))
+    place, described = _place(fields), _bands(fields)
+    y, x = place.axes(rows, columns)
+    named: dict[str, Axis] = {"y": y, "x": x}
+    coords, attrs = place.coords, {**dict(_attrs(fields)), **place.attrs}
+    if bands > 1:
+        named["b"] = described.axis(bands)
+        coords |= described.coords(named["b"])
+        names = json_safe(_list(fields.get("band names", "")))
+        if names and described.wavelengths is None:
+            attrs["band_names"] = names
+    interleave, dtype = _layout(header, fields, bands)
+    axes = tuple(named[key] for key in _ORDERS[interleave] if key in named)
+    data, stored = _stored(path, header, fields, tuple(axis.size for axis in axes), dtype)
+    return [scene_signal(stored, data.stem, axes, _packing(fields, bands), coords, attrs)]
+
+
+def _layout(header: Path, fields: Mapping[str, str], bands: int) -> tuple[str, np.dtype[Any]]:
+    """Read in which order the numbers lie, and of which type they are."""
     interleave = fields.get("interleave", "bsq" if bands == 1 else "").lower()
-    dtype = _DTYPES.get(_whole(header, fields, "data type"))
-    if interleave not in _ORDERS or dtype is None:
+    code = _DTYPES.get(_whole(header, fields, "data type"))
+    if interleave not in _ORDERS or code is None:
         found = f"interleave {interleave!r}, data type {fields.get('data type')!r} in {header}"
         raise SourceError(found, f"one of {', '.join(_ORDERS)}, and of {sorted(_DTYPES)}", "correct the header")
-    stored_as = np.dtype(dtype).newbyteorder(">" if _number(fields, "byte order", 0) else "<")
+    return interleave, np.dtype(code).newbyteorder(">" if _number(fields, "byte order", 0) else "<")
+
+
+def _stored(
+    path: Path, header: Path, fields: Mapping[str, str], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[Path, Stored]:
+    """Say where the numbers lie, and check that they are all there."""
     offset = int(_number(fields, "header offset", 0))
-    needed = offset + bands * rows * columns * stored_as.itemsize
+    needed = offset + math.prod(shape) * dtype.itemsize
     data = _numbers_of(header, needed) if path == header else path
     actual = data.stat().st_size
     if actual < needed:
-        wanted = f"{needed}: {rows} lines, {columns} samples, {bands} bands of {stored_as.name}, {offset} before them"
+        wanted = f"{needed}: {' x '.join(map(str, shape))} numbers of {dtype.name}, {offset} bytes before them"
         raise SourceError(f"{actual} bytes in {data}", wanted, "copy or export it again, or correct the header")
-
-    place, described = _place(fields), _bands(fields)
-    y, x = place.axes(rows, columns)
-    axes: dict[str, Axis] = {"y": y, "x": x}
-    if bands > 1:
-        axes["b"] = described.axis(bands)
-    order = [key for key in _ORDERS[interleave] if key in axes]
-    shape = tuple(axes[key].size for key in order)
-    reader = RawRegion(str(data), shape, stored_as.str, offset)
-    stored = Stored(reader, shape, stored_as, (1,) * len(shape), (reader, data.stat().st_mtime_ns))
-    coords = place.coords | (described.coords(axes["b"]) if bands > 1 else {})
-    attrs = dict(_attrs(fields)) | dict(place.attrs)
-    if "band names" in fields and bands > 1 and described.wavelengths is None:
-        attrs |= {"band_names": names} if (names := json_safe(_list(fields["band names"]))) else {}
-    signal_axes = tuple(axes[key] for key in order)
-    return [scene_signal(stored, data.stem, signal_axes, _packing(fields, bands), coords, attrs)]
+    reader = RawRegion(str(data), shape, dtype.str, offset)
+    return data, Stored(reader, shape, dtype, (1,) * len(shape), (reader, data.stat().st_mtime_ns))
 
 
 def read_header(path: Path) -> dict[str, str]:

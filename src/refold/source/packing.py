@@ -62,7 +62,7 @@ class Packing:
     def missing(self, stored: np.dtype[Any]) -> tuple[Any, ...]:
         """Of the numbers that mean no data, those that a type can hold, in that type."""
         if stored.kind == "f":
-            largest = np.finfo(stored).max
+            largest = float(np.finfo(stored).max)
             return tuple(stored.type(number) for number in self.no_data if abs(number) <= largest)
         if stored.kind not in "iu":
             return ()
