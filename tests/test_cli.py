@@ -169,6 +169,19 @@ def test_convert_as_json_and_for_people(command, tall_scan, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [tall_scan.name, "b.zarr"]
 
 
+def test_convert_prepares_shards_verifies_and_resumes(command, small_scan, tmp_path):
+    told = ["--rebin", "ky=2,kx=2", "--shard", "y=4,x=4", "--chunks", "y=2,x=2", "--verify", "--resume"]
+    status, out, _ = command("convert", small_scan, "-o", "b.zarr", *told)
+    assert status == 0
+    assert "in shards of y 4, x 4" in out
+    assert f"checksum {refold.checksum(refold.open('b.zarr'))}, and so" in out
+    expected = refold.rebin(refold.open(small_scan), ky=2, kx=2)
+    np.testing.assert_array_equal(refold.open("b.zarr"), expected)
+    status, _, err = command("convert", small_scan, "-o", small_scan, "--rebin", "ky=2", "--overwrite")
+    assert status != 0
+    assert "the scan" in err
+
+
 def test_convert_takes_what_a_file_does_not_say_of_itself(command, tmp_path):
     data = np.arange(3 * 4 * 5, dtype=">u2")
     data.tofile("a.raw")

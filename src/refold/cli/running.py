@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -31,7 +31,7 @@ from refold.cli.options import (
 )
 from refold.cli.printing import out, print_json, print_table, tell
 from refold.planning import format_bytes
-from refold.recipe import parse_factors
+from refold.recipe import Recipe, parse_factors
 
 
 def run(
@@ -155,30 +155,60 @@ def convert(
     scan: Scan,
     output: Annotated[Path, typer.Option("--output", "-o", help="The new Zarr store.")],
     signal: Signal = None,
+    rebin: Rebin = None,
+    crop: Crop = None,
     chunks: Annotated[str | None, typer.Option(help="Sizes of navigation tiles, as in y=32,x=32.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Put chunks into shards: auto, or sizes, as in y=128,x=128.")
+    ] = None,
     set_: Set = None,
     memory: Memory = None,
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a conversion stopped, and leave that.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read the new store again, and compare.")] = False,
     json_: AsJson = False,
 ) -> None:
     """Copy a scan into a Zarr store whose chunks hold whole signals; each of its own chunks is decoded once."""
     from refold.source import convert as convert_scan
 
-    recipe = recipe_of(scan, signal=signal, set_=set_, memory=memory, workers=workers)
-    source, use = recipe.source.to_dict(), recipe.resources
-    tiles = parse_factors(chunks) if chunks else None
+    recipe = recipe_of(scan, signal=signal, rebin=rebin, crop=crop, set_=set_, memory=memory, workers=workers)
+    given, options = _to_convert(recipe)
     done = convert_scan(
-        source.pop("path"), output, chunks=tiles, memory=use.memory, workers=use.workers, overwrite=overwrite, **source
+        given,
+        output,
+        chunks=parse_factors(chunks) if chunks else None,
+        shards=shard == "auto" or (parse_factors(shard) if shard else False),
+        memory=recipe.resources.memory,
+        workers=recipe.resources.workers,
+        overwrite=overwrite,
+        resume=resume,
+        verify=verify,
+        **options,
     )
     if json_:
         print_json(done.as_dict())
         return
     sizes = [format_bytes(size) for size in (done.bytes_read, done.bytes_stored, done.peak_memory)]
     shape = ", ".join(f"{dim} {size}" for dim, size in done.chunks.items())
+    if done.shards:
+        shape += " in shards of " + ", ".join(f"{dim} {size}" for dim, size in done.shards.items())
     passes = "one pass" if done.passes == 1 else "two passes"
     out.print(
         f"{sizes[0]} read, each chunk once, and {sizes[1]} stored in {passes}; chunks of {shape}; "
         f"{done.seconds:.1f} s, peak memory {sizes[2]}"
     )
+    out.print(f"checksum {done.checksum}{', and so it is when read again' if done.verified else ''}")
     out.print(f"scan    {done.store}", soft_wrap=True)
+
+
+def _to_convert(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """What to convert: a file as it is, or a cube that is prepared on the way."""
+    source = recipe.source.to_dict()
+    path = source.pop("path")
+    if recipe.prepare == Recipe().prepare:
+        return path, source
+    from refold.parts import prepare
+    from refold.source import open as open_scan
+
+    return prepare(open_scan(path, **source), recipe.prepare)[1], {}

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from refold.cube import navigation_dims
 from refold.engine import settings
 from refold.engine.display import progress_for_terminal
@@ -281,6 +283,8 @@ def _along_navigation(sizes: Mapping[str, int] | None, given: Given) -> list[int
 
 def _check_apart(scan: Any, target: Path) -> None:
     """Refuse to write a store into the scan, or in its place: it would be gone if its copy is not what was wanted."""
+    if isinstance(scan, xr.DataArray):
+        scan = scan.attrs.get("source")
     if not isinstance(scan, str | os.PathLike):
         return
     here, there = Path(origin_of(scan)).resolve(), target.absolute().resolve()
@@ -288,7 +292,7 @@ def _check_apart(scan: Any, target: Path) -> None:
         raise ParameterError(f"{target}, which is the scan, or in it", "another place", "choose another output")
 
 
-def _place_of(name: str, cube: Any) -> tuple[str | None, str]:
+def _place_of(name: str, cube: xr.DataArray) -> tuple[str | None, str]:
     """Group and name of the array in the new store, so that it is opened under the same name, if Zarr allows that."""
     group, _, leaf = name.rpartition("/")
     forbidden = any(not part.strip(".") or part.startswith("__") for part in name.split("/"))
