@@ -83,7 +83,7 @@ def test_with_the_zero_loss_masked(dose: float) -> None:
         assert spikes[found].mean() >= 0.99
 
 
-@pytest.mark.parametrize("level", [0.05, 1, 20, 3000])
+@pytest.mark.parametrize("level", [0.0002, 0.05, 1, 20, 3000])
 @pytest.mark.parametrize("noise", ["poisson", "white"])
 def test_noise_and_edges_have_no_spikes(level: float, noise: Any) -> None:
     expected = level * (1 + 9 * (np.arange(400) > 200))  # a step of ten times the level

@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-PER_OCTAVE = 8  # bins between a height and twice as much
-_DROPPED = 52 - 3  # bits of the fraction of a double, less those that tell 8 bins apart
+PER_OCTAVE = 8  # bins between a height and twice as much, each wider than the one before by the same factor
+_FRACTION = 52  # bits of a double
+_EIGHTH = _FRACTION - 3
+# Each eighth of the way from a power of 2 to the next holds one edge of these bins, save for the last.
+_EDGES = np.append((2.0 ** (np.arange(1, 8) / 8)).view(np.int64) & ((1 << _FRACTION) - 1), 1 << _FRACTION)
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -74,7 +77,7 @@ def count_heights(rows: Array, valid: Array, width: int, relative: bool, lowest:
     width, relative
         As of `stand_out`.
     lowest : int
-        The first bin begins at 2^lowest; then come `PER_OCTAVE` of even width until twice as much, and so on.
+        The first bin begins at 2^lowest; `PER_OCTAVE` of them lead to twice as much.
     counts : numpy.ndarray of int64
         Shape (channel, bin): added to. What lies outside goes into the first or the last bin; heights of 0 nowhere.
 
@@ -93,8 +96,10 @@ def count_heights(rows: Array, valid: Array, width: int, relative: bool, lowest:
         seen += 1
         stand_out(rows[n], width, relative, values, least, heights)
         for c in range(size):
-            if heights[c] > 0:  # exponent and leading bits of the fraction, as the number has them
-                counts[c, min(max((bits[c] >> _DROPPED) - first, 0), bins - 1)] += 1
+            if heights[c] > 0:  # exponent and fraction, as the number has them
+                eighth = bits[c] >> _EIGHTH
+                above = (bits[c] & ((1 << _FRACTION) - 1)) >= _EDGES[eighth & 7]
+                counts[c, min(max(eighth - first + above, 0), bins - 1)] += 1
     return seen
 
 

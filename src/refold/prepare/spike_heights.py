@@ -84,10 +84,10 @@ class HeightCounts:
 
 
 def edges_of(noise: Noise) -> npt.NDArray[np.float64]:
-    """Edges of the bins of heights: eight of even width from each power of 2 to the next."""
+    """Edges of the bins of heights: eight from each power of 2 to the next."""
     low, high = _RANGE[noise]
     powers = np.ldexp(1.0, np.arange(low, high))
-    return np.append((powers[:, None] * (1 + np.arange(8) / 8)).ravel(), np.ldexp(1.0, high))
+    return np.append((powers[:, None] * 2.0 ** (np.arange(8) / 8)).ravel(), np.ldexp(1.0, high))
 
 
 def choose_threshold(heights: Heights, noise: Noise, masked: Array) -> tuple[float, Array]:
@@ -108,25 +108,35 @@ def choose_threshold(heights: Heights, noise: Noise, masked: Array) -> tuple[flo
     Returns
     -------
     threshold : float
-        2.75 times the height that 99 % of all values stay under, in the band of channels in which that is largest.
-        Infinity where nothing stands out.
+        2.75 times the height that 99 % of all values stay under, in the band of channels in which that is largest; or
+        times the median height, where hardly any value has one. Infinity where nothing stands out.
     lines : numpy.ndarray of bool
         Shape (channel,): where more than 1 % of the pixels, and more than one, reach as high as that in a typical band.
     """
-    counts = np.where(masked[:, None], 0, heights.counts)
-    extremes = _extremes(counts, heights.n_pixels, noise)
-    prominent = int(np.searchsorted(edges_of(noise), _BEYOND * np.median(extremes)))
+    counts, edges = np.where(masked[:, None], 0, heights.counts), edges_of(noise)
+    typical = max(_median(counts, edges), float(np.median(_extremes(counts, heights.n_pixels, edges))))
+    prominent = int(np.searchsorted(edges, _BEYOND * typical))
     lines = counts[:, prominent:].sum(axis=1) > max(1.0, _LINE * heights.n_pixels)
     counts[lines] = 0
-    threshold = _BEYOND * _extremes(counts, heights.n_pixels, noise).max()
-    return (float(threshold) if counts.any() else float("inf")), lines
+    largest = max(_median(counts, edges), float(_extremes(counts, heights.n_pixels, edges).max()))
+    return (_BEYOND * largest if counts.any() else float("inf")), lines
 
 
-def _extremes(counts: Array, n_pixels: int, noise: Noise) -> npt.NDArray[np.float64]:
+def _extremes(counts: Array, n_pixels: int, edges: Array) -> npt.NDArray[np.float64]:
     """For each band of channels, the height that 99 % of its values stay under, those without a height among them."""
     bands = np.array_split(counts, max(1, min(_BANDS, len(counts), len(counts) * n_pixels // _ENOUGH)))
-    above = [band.sum(axis=0)[::-1].cumsum()[::-1] <= (1 - _EXTREME) * len(band) * n_pixels for band in bands]
-    return np.asarray([edges_of(noise)[int(np.argmax(few)) if few.any() else len(few)] for few in above])
+    return np.asarray([_height(band.sum(axis=0), len(band) * n_pixels, _EXTREME, edges) for band in bands])
+
+
+def _median(counts: Array, edges: Array) -> float:
+    """Median of all heights."""
+    return _height(counts.sum(axis=0), int(counts.sum()), 0.5, edges)
+
+
+def _height(counts: Array, n_values: int, share: float, edges: Array) -> float:
+    """Find the edge that this share of so many values stays under, of which most may have no height; 0 if they do."""
+    under = np.append(n_values - counts[::-1].cumsum()[::-1], n_values)
+    return float(edges[np.argmax(under >= share * n_values)]) if under[0] < share * n_values else 0.0
 
 
 def spike_histogram(
