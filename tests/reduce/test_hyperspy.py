@@ -1,4 +1,4 @@
-"""Poisson scaling against HyperSpy's `decomposition(normalize_poissonian_noise=True)`, which scales by sums."""
+"""Components against HyperSpy's, and estimators that plug into it. Decompositions: see `test_decomposition`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
+from refold.cluster import KMeans
 from refold.cube import as_cube
 from refold.reduce import PCA
 
@@ -57,11 +58,34 @@ def test_plain_components_equal_hyperspy(centre: str | None) -> None:
     np.testing.assert_allclose(model.explained_variance_ratio_, theirs, rtol=1e-6)
 
 
-def test_plugs_into_hyperspy() -> None:
+@pytest.mark.parametrize("normalised", [False, True])
+def test_plugs_into_hyperspys_decomposition(normalised: bool) -> None:
+    counts = spectrum_image(empty=False)
+    signal = hyperspy.signals.Signal1D(counts.copy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signal.decomposition(normalised, algorithm=PCA(3), print_info=False)
+        results = signal.learning_results
+        restored = results.loadings @ results.factors.T
+    assert results.factors.shape == (40, 3)
+    assert results.loadings.shape == (72, 3)
+    assert results.number_significant_components >= 1
+    if not normalised:  # HyperSpy adds the mean of normalised data to data that are not
+        model = PCA(3).fit(counts.reshape(72, 40))
+        np.testing.assert_allclose(restored + results.mean, model.model(counts.reshape(72, 40)), atol=1e-6)
+
+
+def test_plugs_into_hyperspys_cluster_analysis() -> None:
     counts = spectrum_image(empty=False)
     signal = hyperspy.signals.Signal1D(counts.copy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         signal.decomposition(algorithm=PCA(3), print_info=False)
-    assert signal.learning_results.factors.shape == (40, 3)
-    assert signal.learning_results.loadings.shape == (72, 3)
+        signal.cluster_analysis(cluster_source="decomposition", algorithm=KMeans(n_clusters=3), preprocessing=None)
+    labels = signal.get_cluster_labels()
+    assert labels.data.shape == (3, 8, 9)
+    np.testing.assert_array_equal(labels.data.sum(axis=0), 1)  # each pixel is in one cluster
+    results = signal.learning_results
+    scores = results.loadings[:, : results.number_significant_components]  # HyperSpy clusters these
+    expected = KMeans(n_clusters=3).fit_predict(scores).reshape(8, 9)
+    np.testing.assert_array_equal(labels.data.argmax(axis=0), expected)

@@ -71,6 +71,57 @@ def test_scores_do_not_depend_on_chunks(seed: int, scaling: str | None, data: st
     np.testing.assert_array_equal(denoised, model.inverse_transform(model.transform(cube)).values)
 
 
+@given(
+    st.integers(0, 99),
+    st.sampled_from([None, "standard", "poisson"]),
+    st.sets(st.integers(0, 4), min_size=1, max_size=4),
+    st.data(),
+)
+def test_models_do_not_depend_on_chunks(seed: int, scaling: str | None, kept: set[int], data: st.DataObject) -> None:
+    cube, chosen = phantom(seed), sorted(kept)
+    model = PCA(5, scaling=scaling).fit(cube)
+    sides = {"y": data.draw(st.integers(1, 9)), "x": data.draw(st.integers(1, 11)), "ky": data.draw(st.integers(1, 4))}
+    with no_compute():
+        cut, left = model.model(cube.chunk(sides), chosen), model.residuals(cube.chunk(sides), chosen)
+    xr.testing.assert_identical(cut.compute(), model.model(cube, chosen).compute())
+    np.testing.assert_array_equal(left.values, cube.values - cut.values)
+    rows = cube.values.reshape(99, 24).astype(np.float32)
+    np.testing.assert_array_equal(model.model(rows, chosen).reshape(cube.shape), cut.values)
+    assert (cut.dims, cut.name, cut.attrs, cut.dtype) == (cube.dims, cube.name, cube.attrs, np.float32)
+
+
+@pytest.mark.parametrize("scaling", [None, "standard", "poisson"])
+@pytest.mark.parametrize("center", [True, False])
+def test_models_of_some_components(scaling: str | None, center: bool) -> None:
+    rows = phantom().values.reshape(99, 24).astype(np.float64)
+    rows[4] = 0
+    model = PCA(24, scaling=scaling, center=center).fit(rows)
+    scores = model.transform(rows)
+    np.testing.assert_allclose(model.model(rows), rows, atol=1e-9)
+    nothing = model.model(rows, 1) - model.inverse_transform(scores, 1)
+    np.testing.assert_allclose(nothing, 0, atol=1e-9)
+    np.testing.assert_array_equal(model.model(rows, 3), model.model(rows, [2, 0, 1]))
+    # What a component adds does not depend on the others.
+    alone = model.model(rows, [0, 5]) - model.model(rows, [0])
+    np.testing.assert_allclose(alone, model.model(rows, 6) - model.model(rows, 5), atol=1e-9)
+    if scaling is None:
+        left = model.residuals(as_cube(rows, signal="feature"), None)
+        small = PCA(3, center=center).fit(rows)
+        cube = as_cube(rows, signal="feature")
+        rms = np.sqrt((small.residuals(cube).values ** 2).mean(axis=-1))
+        np.testing.assert_allclose(small.residual(cube).values, rms, rtol=1e-4)
+        np.testing.assert_allclose(left.values, 0, atol=1e-9)
+
+
+def test_models_of_pixels_that_are_not_valid() -> None:
+    cube = phantom().astype(np.float32)
+    cube[2, 3, 1, 1] = np.nan
+    model = PCA(3).fit(cube)
+    for made in (model.model(cube, 2), model.residuals(cube, 2), model.inverse_transform(model.transform(cube), [1])):
+        assert np.isnan(made.values[2, 3]).all()
+        assert np.isfinite(made.values).sum() == cube.size - 24
+
+
 def test_scores_of_a_table_and_of_a_row() -> None:
     rows = phantom().values.reshape(99, 24).astype(np.float32)
     model = PCA(3).fit(rows)

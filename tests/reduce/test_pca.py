@@ -1,9 +1,12 @@
-"""Laws of PCA: equal to scikit-learn's, row-pure, lazy, on any cube."""
+"""Laws of PCA: equal to scikit-learn's and Spectral Python's, row-pure, lazy, on any cube."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import scipy.io
 import sklearn.decomposition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +128,34 @@ def test_denoising_poisson_counts_keeps_row_sums() -> None:
         restored = model.inverse_transform(model.transform(counts))
         assert np.mean((restored - truth) ** 2) < 0.3 * np.mean((counts - truth) ** 2)
         np.testing.assert_allclose(restored.sum(1), counts.sum(1), rtol=0.05 if center else 1e-9)
+
+
+def scene(folder: Path, name: str) -> np.ndarray:
+    """A recorded scene: (row, column, band)."""
+    path = folder / "hyperspectral" / name
+    if not path.exists():
+        pytest.skip(f"no recorded scene {name} in {folder}")
+    if path.suffix == ".npy":
+        return np.load(path)
+    return scipy.io.loadmat(path)["V"].T.reshape(95, 95, 156)
+
+
+@pytest.mark.parametrize("name", ["indian_pines/Indian_pines_corrected.npy", "samson/samson_1.mat"])
+@pytest.mark.parametrize("share", [0.99, 0.999, 0.9999])
+def test_share_of_variance_equals_spectral_python(shared_data: Path, name: str, share: float) -> None:
+    spectral = pytest.importorskip("spectral", reason="spectral is not installed")
+    image = scene(shared_data, name)
+    judge = spectral.principal_components(image.astype(np.float64)).reduce(fraction=share)
+    model = PCA(share).fit(as_cube(image, signal="wavelength"))
+    assert model.n_components_ == len(judge.eigenvalues)
+    # Products of counts are formed in float32: what is 1e-5 of the first eigenvalue is good to 1e-4.
+    np.testing.assert_allclose(model.explained_variance_, judge.eigenvalues, rtol=1e-4)
+    np.testing.assert_allclose(model.explained_variance_[:20], judge.eigenvalues[:20], rtol=1e-5)
+    basis = model.components_.T
+    rest = judge.eigenvectors - basis @ (basis.T @ judge.eigenvectors)
+    assert np.linalg.norm(rest, 2) < 1e-3  # sine of the largest angle
+    np.testing.assert_allclose(
+        model.model(image.reshape(-1, image.shape[-1])).reshape(image.shape),
+        judge.denoise(image.astype(np.float64), num=model.n_components_),
+        atol=2e-3 * image.std(),
+    )
