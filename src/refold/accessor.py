@@ -10,6 +10,7 @@ import refold
 
 if TYPE_CHECKING:
     from refold.planning.forecast import Forecast
+    from refold.prepare import Alignment, Despiked
 
 
 @xr.register_dataarray_accessor("refold")
@@ -58,6 +59,22 @@ class RefoldAccessor:
     def normalise(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.normalise`."""
         return refold.normalise(self._cube, *args, **kwargs)
+
+    def align_zero_loss(self, *args: Any, **kwargs: Any) -> Alignment:
+        """See `refold.align_zero_loss`."""
+        return refold.align_zero_loss(self._cube, *args, **kwargs)
+
+    def calibrate_zero_loss(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.calibrate_zero_loss`."""
+        return refold.calibrate_zero_loss(self._cube, *args, **kwargs)
+
+    def remove_spikes(self, *args: Any, **kwargs: Any) -> Despiked:
+        """See `refold.remove_spikes`."""
+        return refold.remove_spikes(self._cube, *args, **kwargs)
+
+    def remove_background(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.remove_background`."""
+        return refold.remove_background(self._cube, *args, **kwargs)
 
     def unfold(self) -> xr.DataArray:
         """See `refold.unfold`."""

@@ -335,7 +335,7 @@ from refold.engine import settings
 def counts(block_info=None):
     (y0, y1), (x0, x1), _ = block_info[None]["array-location"]
     rng = np.random.default_rng([y0, x0])
-    values = rng.poisson(100, (y1 - y0, x1 - x0, 1000)).astype("u2")
+    values = rng.integers(80, 120, (y1 - y0, x1 - x0, 1000), dtype="u2")  # quicker than counts
     values[3, 4, 500] = 9000
     return values
 def cube(n):

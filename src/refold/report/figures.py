@@ -5,6 +5,7 @@ With a `run` as `refold.open_run` gives it: ``refold.figures.label_map(run).save
 
 from refold.report.clusters import cluster_gallery
 from refold.report.components import factors, loadings
+from refold.report.eels import shift_map, spike_heights
 from refold.report.gallery import figure_files
 from refold.report.latent import latent_scatter
 from refold.report.maps import label_map, probability_map, residual_map, scalar_map
@@ -36,5 +37,7 @@ __all__ = [
     "residual_map",
     "scalar_map",
     "scree",
+    "shift_map",
+    "spike_heights",
     "stability_map",
 ]
