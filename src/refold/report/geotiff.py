@@ -52,7 +52,7 @@ def to_geotiff(
     overwrite : bool
         Whether a file that is there already may go, once the new one is whole.
     memory : int or str, optional
-        Bytes for blocks, or a size such as ``"2GB"``; by default a quarter of what is free.
+        Bytes for blocks, or a size such as ``"2GB"``; by default a quarter of what is free. GDAL holds 64 MB besides.
     workers : int, optional
         Blocks in flight; by default one for each core.
     progress : Progress, optional

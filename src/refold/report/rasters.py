@@ -107,19 +107,20 @@ class Raster:
         StoreError
             If it cannot be written.
         """
+        import rasterio
+
         if compress not in _COMPRESSIONS:
             raise ParameterError(f"compress={compress!r}", f"one of {', '.join(_COMPRESSIONS)}", "choose one of them")
         grid = plan_grid(self.cube, memory=memory, workers=workers)
         options = {"memory": memory, "workers": workers, "progress": progress, "label": "write"}
-        with self._created(path, grid, compress) as file:
-            self._describe(file)
-            (sums,) = sweep(self.cube, _Windows(self, file), grid=grid, **options)
-        _check_written(path, sums)
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+            with self._created(path, grid, compress) as file:
+                self._describe(file)
+                (sums,) = sweep(self.cube, _Windows(self, file), grid=grid, **options)
+            _check_written(path, sums)
 
     @contextmanager
     def _created(self, path: Path, grid: Grid, compress: str) -> Iterator[Any]:
-        import rasterio
-
         height, width, count = self.cube.shape
         options: dict[str, Any] = {"compress": compress, "num_threads": "all_cpus", "bigtiff": "if_safer"}
         if self.dtype.kind == "f" and compress in ("deflate", "lzw", "zstd"):
@@ -130,16 +131,15 @@ class Raster:
             options |= {"photometric": "rgb", "alpha": "yes", "interleave": "pixel"}
         else:
             options |= {"photometric": "palette" if self.classes else "minisblack", "interleave": "band"}
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-            file = _open(
-                path, "w", driver="GTiff", height=height, width=width, count=count, dtype=self.dtype.name,
-                nodata=self.nodata, **self.place, **options,
-            )  # fmt: skip
-            try:
-                yield file
-            finally:
-                with _errors(path):
-                    file.close()
+        file = _open(
+            path, "w", driver="GTiff", height=height, width=width, count=count, dtype=self.dtype.name,
+            nodata=self.nodata, **self.place, **options,
+        )  # fmt: skip
+        try:
+            yield file
+        finally:
+            with _errors(path):
+                file.close()
 
     def _describe(self, file: Any) -> None:
         file.update_tags(**self.notes)
