@@ -44,6 +44,16 @@ def test_bad_bands_are_left_out_and_the_map_is_kept(tmp_path: Path):
     assert labels[0, 0] != labels[-1, 0]
 
 
+def test_what_a_band_carries_survives_rebinning_of_the_map(tmp_path: Path):
+    cube, _ = scene()
+    wide = cube.assign_coords(fwhm=("wavelength", np.linspace(5.0, 9.0, 12)))
+    options = {"embed": "none", "n_components": 3, "report": False, "rebin": {"y": 2, "x": 2}}
+    run = refold.run(wide, store=tmp_path / "scene.run.zarr", **options)
+    assert run.good.values.all()
+    np.testing.assert_array_equal(run.fwhm, np.delete(wide.fwhm.values, [5, 6]))
+    assert transform_of(run.labels) == PLACE
+
+
 def test_a_recipe_chooses_bands(tmp_path: Path):
     cube, _ = scene()
     options = {"prepare": {"bands": {"windows": [[400, 500]], "step": 2}}}

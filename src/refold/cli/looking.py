@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -28,6 +28,21 @@ def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")],
             format_bytes(signal["bytes"]),
         )
     print_table(table)
+    for signal in found:
+        if said := _said_of(signal):
+            out.print(f"{signal['name']}: {said}", highlight=False, soft_wrap=True)
+
+
+def _said_of(signal: dict[str, Any]) -> str:
+    """What no column has room for: where a signal reaches, where a scene lies, and what is bad of it."""
+    axes = zip(signal["dims"], signal["ranges"], signal["units"], strict=False)
+    spectral = [(dim, reach, unit) for dim, reach, unit in axes if reach and dim not in signal["navigation"]]
+    said = [f"{dim} {reach[0]:.6g} to {reach[1]:.6g} {unit}" for dim, reach, unit in spectral]
+    if signal["bad_bands"]:
+        said.append(f"{signal['bad_bands']} bad bands")
+    if signal["crs"]:
+        said.append(signal["crs"])
+    return "; ".join(said)
 
 
 def report(

@@ -263,6 +263,8 @@ class RunStore:
         with mended_errors(self.path):
             self._enter(group)
             dataset = xr.Dataset(empty)
+            lazy_coords = [name for name, coord in dataset.coords.items() if coord.chunks is not None]
+            dataset = dataset.assign_coords({name: dataset[name].compute() for name in lazy_coords})  # the rest is not
             dataset.to_zarr(
                 self.path / group, mode="a", zarr_format=3, consolidated=False, compute=False, encoding=encoding
             )
