@@ -66,8 +66,10 @@ if TYPE_CHECKING:
     from refold.recipe import Recipe as Recipe
     from refold.reduce import ICA as ICA
     from refold.reduce import MNF as MNF
+    from refold.reduce import NMF as NMF
     from refold.reduce import PCA as PCA
     from refold.reduce import Decomposition as Decomposition
+    from refold.reduce import Online as Online
     from refold.reduce import decompose as decompose
     from refold.reduce import elbow_position as elbow_position
     from refold.reduce import promote_outliers as promote_outliers
@@ -143,7 +145,9 @@ _ROOMS = {
     "refold.reduce": (
         "ICA",
         "MNF",
+        "NMF",
         "PCA",
+        "Online",
         "Decomposition",
         "decompose",
         "elbow_position",

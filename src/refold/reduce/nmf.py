@@ -1,0 +1,383 @@
+"""Nonnegative matrix factorisation of scans of any size."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from sklearn.utils.validation import check_is_fitted
+
+from refold.cube import n_features, n_pixels
+from refold.engine import Moments, Sample, current_settings, plan_grid, sweep
+from refold.engine.block import Block, Where
+from refold.engine.keeping import Kept
+from refold.errors import DataError, ParameterError
+from refold.reduce.alternating import Alternated, alternate
+from refold.reduce.projecting import Projecting
+from refold.reduce.saving import read_note, signal_of, to_dataset
+from refold.reduce.scaling import refuse_hopeless, row_factors
+from refold.reduce.starting import INITS, Negatives, first_factors, sample_rows
+from refold.reduce.together import Together
+from refold.reduce.unmixing import Sums, Unmix, Unmixing
+
+Vector = npt.NDArray[np.float64]
+
+_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "signal_ratio")
+_NUMBERS = (
+    "n_components_", "n_samples_", "n_features_in_", "n_iter_", "n_sweeps_", "n_negative_", "converged_",
+    "reconstruction_error_",
+)  # fmt: skip
+_PATIENT = 500  # looks at the sample, which is in memory
+
+
+class NMF(Projecting):
+    """Nonnegative matrix factorisation, by sweeps: pixels are sums of nonnegative factors.
+
+    One sweep draws a sample, which is factorised in memory. Then each sweep solves for the nonnegative loadings of all
+    pixels, and better factors follow from its sums. With a good sample there are but a few.
+
+    Parameters
+    ----------
+    n_components : int
+        How many.
+    init : {"nndsvda", "random"} or array_like of shape (component, feature)
+        Where the factorisation of the sample starts: from its singular vectors (Boutsidis and Gallopoulos 2008), from
+        random numbers, or from given spectra.
+    scaling : {None, "poisson"}
+        Weights in the error: none; or those that make Poisson noise uniform (Keenan and Kotula 2004), inverse roots of
+        row sums and of column means. Components and loadings are in the units of the data either way.
+    negative : {"raise", "clip"}
+        What to do with negative values: refuse them, or let them count as 0, as where noise is left over after a
+        background was subtracted.
+    tol : float
+        Relative fall of the error in one sweep below which to stop.
+    max_iter : int
+        Sweeps after the first at most.
+    sample_size : int, optional
+        Pixels of the sample; by default 64 MB of them, or a 64th of the memory allowed.
+    random_state : int, numpy.random.Generator or None
+        Decides what is drawn, and where random factors start.
+
+    Attributes
+    ----------
+    components_ : numpy.ndarray
+        Shape (component, feature): nonnegative, each of sum 1. A score is then the signal (the counts) that a pixel has
+        of a component. The one with the most signal comes first.
+    signal_ratio_ : numpy.ndarray
+        Shape (component,): share of the whole signal.
+    explained_variance_, explained_variance_ratio_ : numpy.ndarray
+        Shape (component,): variance of the data that each component has alone, and its share of the whole. They do not
+        add up, since components are not orthogonal.
+    reconstruction_error_ : float
+        Length (Frobenius norm) of the data less their reconstruction, scaled as for the fit.
+    errors_ : numpy.ndarray
+        Shape (sweep,): that length in each sweep after the first; an extrapolation that went too far shows as a rise.
+    n_components_, n_samples_, n_features_in_ : int
+        Components, valid pixels, features.
+    n_iter_, n_sweeps_ : int
+        Sweeps after the first, and sweeps in all.
+    n_negative_ : int
+        Negative values that counted as 0.
+    converged_ : bool
+        Whether the error fell by less than `tol` in the end.
+    scale_ : numpy.ndarray or None
+        Shape (feature,): factor of each feature in the error.
+
+    Notes
+    -----
+    Loadings are the exact solution of nonnegative least squares, so `transform` gives those of the fit, and is bitwise
+    the same however pixels are grouped. As much of the scan as half of the memory holds is kept from one sweep to the
+    next. The factors found are a local optimum, as with any method: other starts may give others.
+
+    References
+    ----------
+    Kim and Park (2011), SIAM J. Sci. Comput. 33, 3261. Ang and Gillis (2019), Neural Comput. 31, 417. Keenan and Kotula
+    (2004), Surf. Interface Anal. 36, 203.
+
+    Examples
+    --------
+    >>> import refold
+    >>> phantom = refold.synthetic.eds((16, 16), channels=128, phases=2, counts=1000)
+    >>> model = NMF(3).fit(phantom.cube)
+    >>> model.components_.shape, bool((model.components_ >= 0).all())
+    ((3, 128), True)
+    >>> model.transform(phantom.cube).dims
+    ('y', 'x', 'component')
+    """
+
+    def __init__(
+        self,
+        n_components: int = 5,
+        *,
+        init: Any = "nndsvda",
+        scaling: Literal["poisson"] | None = None,
+        negative: Literal["raise", "clip"] = "raise",
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        sample_size: int | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.init = init
+        self.scaling = scaling
+        self.negative = negative
+        self.tol = tol
+        self.max_iter = max_iter
+        self.sample_size = sample_size
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, *, moments: Any = None) -> Self:
+        """Find the components.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array of shape (pixel, feature)
+            A cube, lazy or not; or a table.
+        y : None
+            Not used.
+        moments : result of `first_visitor`, optional
+            From a sweep made before, so that the cube need not be read for it again.
+
+        Returns
+        -------
+        NMF
+            This model.
+
+        Raises
+        ------
+        ParameterError
+            If an option has a value that it cannot have.
+        DataError
+            If no pixel is valid, nothing is positive, or something is negative and may not be.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the error still falls after `max_iter` sweeps.
+        """
+        self._check()
+        cube = self._enter(X, reset=True)
+        first = self.first_visitor(cube)
+        kept = self._keep(cube, first)
+        sweeps = 0
+        if moments is None:
+            (moments,) = sweep(cube, first, kept=kept, label="sample")
+            sweeps = 1
+        sums, sample, negatives = moments
+        refuse_hopeless(sums)
+        self._refuse_negative(negatives[0], sums.count * n_features(cube))
+        self.scale_ = self._scale(sums.mean - negatives[1] / sums.count)
+        found = self._search(cube, kept, sample.rows)
+        self.n_samples_, self.n_sweeps_ = sums.count, sweeps + len(found.errors)
+        self._learn(found, sums.mean - negatives[1] / sums.count, sums.variance)
+        return self
+
+    def first_visitor(self, cube: xr.DataArray) -> Any:
+        """Visitor for a sweep over the cube, whose result `fit` takes as `moments`.
+
+        Parameters
+        ----------
+        cube : xarray.DataArray
+            What will be fitted, lazily: its shape is looked at.
+
+        Returns
+        -------
+        Visitor
+            Means, a sample of pixels, and what is negative.
+        """
+        features = n_features(cube)
+        size = self.sample_size or sample_rows(features, self.n_components, current_settings())
+        sample = Sample(min(size, n_pixels(cube)), self._seed(), n_features=features)
+        return Together(Moments(n_features=features), sample, Negatives(features))
+
+    def _check(self) -> None:
+        for name, allowed in (("scaling", (None, "poisson")), ("negative", ("raise", "clip"))):
+            if getattr(self, name) not in allowed:
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r}", f"one of {allowed}", f"choose {name} among these"
+                )
+        for name, least in (("n_components", 1), ("max_iter", 1), ("tol", 0), ("sample_size", 1)):
+            value = getattr(self, name)
+            wrong = isinstance(value, bool) or not isinstance(value, float | int | np.integer)
+            if (value is not None or name != "sample_size") and (wrong or not value >= least):
+                raise ParameterError(f"{name}={value!r}", f"a number of {least} or more", f"choose another {name}")
+        if isinstance(self.init, str) and self.init not in INITS:
+            raise ParameterError(f"init={self.init!r}", f"one of {INITS}, or spectra", "choose init among these")
+
+    def _seed(self) -> int:
+        from sklearn.utils import check_random_state
+
+        if self.random_state is None or isinstance(self.random_state, int | np.integer):
+            state = self.random_state
+            return int(np.random.default_rng().integers(2**31)) if state is None else int(state)
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(2**31))
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _keep(self, cube: xr.DataArray, first: Any) -> Kept:
+        """What sweeps read from: blocks are kept in half of the memory, unless partitions run elsewhere."""
+        setup = current_settings()
+        memory = setup.budget.memory
+        share = memory // 2 if setup.client is None else 0
+        room = Together(first, Unmix(np.empty((self.n_components, n_features(cube))), None))
+        grid = plan_grid(cube, room, memory=memory - share, workers=setup.workers, client=setup.client)
+        return Kept(cube, grid, share)
+
+    def _refuse_negative(self, count: int, values: int) -> None:
+        self.n_negative_ = count
+        if count and self.negative == "raise":
+            raise DataError(
+                f"Negative values in data passed to NMF: {count} of {values}, {count / values:.2g} of all",
+                "values of 0 or more",
+                "pass negative='clip' where they are noise about 0, as after a background was subtracted, or crop "
+                "the channels",
+            )
+
+    def _scale(self, mean: Vector) -> Vector | None:
+        """Factor of each feature."""
+        if not np.any(mean > 0):
+            raise DataError("nothing above 0 in any valid pixel", "some signal", "check the data and the crop")
+        if self.scaling is None:
+            return None
+        return np.divide(1.0, np.sqrt(np.maximum(mean, 0)), out=np.zeros_like(mean), where=mean > 0)
+
+    def _search(self, cube: xr.DataArray, kept: Kept, sample: npt.NDArray[Any]) -> Alternated:
+        """Factors in the scaled space: of the sample, then of all pixels."""
+        options: dict[str, Any] = {"weighted": self.scaling == "poisson", "clipped": self.negative == "clip"}
+        told = Block(sample, 1), Where((slice(0, len(sample)),), (len(sample),))
+
+        def in_memory(factors: Vector) -> Sums:
+            visitor = Unmix(factors, self.scale_, **options)
+            state = visitor.start()
+            visitor.visit(state, *told)
+            return visitor.finish(state)
+
+        def everywhere(factors: Vector) -> Sums:
+            visitor = Unmix(factors, self.scale_, **options)
+            found: Sums = sweep(cube, visitor, kept=kept, label="factors")[0]
+            return found
+
+        start = alternate(in_memory, self._start(sample), tol=self.tol / 10, max_iter=_PATIENT).factors
+        found = alternate(everywhere, start, tol=self.tol, max_iter=self.max_iter)
+        if not found.converged:
+            from sklearn.exceptions import ConvergenceWarning
+
+            warnings.warn(
+                f"the error of NMF still fell after {self.max_iter} sweeps: allow more max_iter, or a larger tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return found
+
+    def _start(self, sample: npt.NDArray[Any]) -> Vector:
+        """Where to start, in the scaled space."""
+        if not isinstance(self.init, str):
+            given = np.asarray(self.init, np.float64).reshape(len(self.init), -1)
+            if given.shape != (self.n_components, self.n_features_in_) or not np.all(given >= 0):
+                raise ParameterError(
+                    f"init of shape {np.shape(self.init)}",
+                    f"nonnegative spectra of shape {(self.n_components, self.n_features_in_)}",
+                    "give one for each component",
+                )
+            return given if self.scale_ is None else given * self.scale_
+        rows = np.maximum(sample, 0).astype(np.float64)
+        if self.scaling == "poisson":
+            rows *= row_factors(rows)[:, None]
+        return first_factors(rows if self.scale_ is None else rows * self.scale_, self.n_components, self.init, 0)
+
+    def _learn(self, found: Alternated, mean: Vector, variance: Vector) -> None:
+        """Keep what was found: in the units of the data, each factor of sum 1, most signal first."""
+        factors, sums = found.factors, found.sums
+        if self.scale_ is not None:
+            factors = np.divide(factors, self.scale_, out=np.zeros_like(factors), where=self.scale_ > 0)
+        areas = factors.sum(axis=1)
+        signal = sums.loadings * areas
+        order = np.argsort(-signal, kind="stable")
+        self.components_ = np.ascontiguousarray((factors / np.where(areas > 0, areas, 1.0)[:, None])[order])
+        self.signal_ratio_ = signal[order] / (self.n_samples_ * float(mean.sum()))
+        spread = sums.squares / self.n_samples_ - (sums.loadings / self.n_samples_) ** 2
+        self.explained_variance_ = (np.maximum(spread, 0) * np.einsum("ij,ij->i", factors, factors))[order]
+        whole = float(variance.sum())
+        self.explained_variance_ratio_ = self.explained_variance_ / (whole if whole > 0 else 1.0)
+        self.n_components_, self.mean_ = len(factors), np.zeros(self.n_features_in_)
+        self.errors_, self.n_iter_, self.converged_ = np.array(found.errors), len(found.errors), found.converged
+        self.reconstruction_error_ = found.error
+        self._ready()
+
+    def _ready(self) -> None:
+        self._projection = Unmixing(
+            self.components_, self.scale_, weighted=self.scaling == "poisson", clipped=self.negative == "clip"
+        )
+
+    def to_dataset(self) -> xr.Dataset:
+        """The fitted model as a dataset: arrays, and JSON in its attributes.
+
+        Returns
+        -------
+        xarray.Dataset
+            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
+        """
+        check_is_fitted(self)
+        arrays = {
+            "components": (("component", "feature"), self.components_),
+            "scale": (("feature",), self.scale_),
+            "errors": (("sweep",), self.errors_),
+            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
+        }
+        parameters = self.get_params(deep=False)
+        if not isinstance(self.random_state, int | None):
+            parameters["random_state"] = None
+        if not isinstance(self.init, str):
+            parameters["init"] = np.asarray(self.init)
+        note = {
+            "parameters": parameters,
+            "fitted": {name: getattr(self, name) for name in _NUMBERS},
+            "dtype": self._dtype.name,
+            "feature_names": getattr(self, "feature_names_in_", None),
+        }
+        return to_dataset(self, arrays, self._signal, note)
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Take up a model from the dataset that `to_dataset` made.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            In memory, or opened from a store.
+
+        Returns
+        -------
+        NMF
+            Fitted; its scores are those of the model that was saved, to the last bit.
+
+        Raises
+        ------
+        StoreError
+            If the dataset is something else.
+        """
+        note = read_note(dataset, cls.__name__)
+        model = cls(**note["parameters"])
+        for name, value in note["fitted"].items():
+            setattr(model, name, value)
+        if note["feature_names"] is not None:
+            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
+        for name in (*_OF_COMPONENTS, "errors"):
+            setattr(model, f"{name}_", dataset[name].values)
+        features = model.n_features_in_
+        model.components_ = dataset["components"].values.reshape(-1, features)
+        model.scale_ = dataset["scale"].values.reshape(features) if "scale" in dataset else None
+        model.mean_ = np.zeros(features)
+        model._signal = signal_of(dataset, note)
+        model._dtype = np.dtype(note["dtype"])
+        model._ready()
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        """Say whether negative values are refused."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = self.negative == "raise"
+        return tags
