@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import refold
 from refold.cube import as_cube
 from refold.errors import DataError, ParameterError
-from refold.reduce import PCA, Decomposition, decompose
+from refold.reduce import ICA, PCA, Decomposition, decompose
 from tests.guards import count_reads, limit_memory, no_compute
 
 VARIANTS = {
@@ -208,6 +208,26 @@ def test_estimators_fitted_or_not() -> None:
     np.testing.assert_allclose(fitted.mean.values, model.mean_)
     np.testing.assert_array_equal(fitted.model(2).values, model.model(cube, 2).values)
     np.testing.assert_array_equal(fitted.explained_variance.values, model.explained_variance_)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("algorithm", ["MNF", "NMF", ICA(3, algorithm="orthomax")])
+def test_other_estimators(algorithm: Any, masked: bool) -> None:
+    cube = as_cube(counts(), signal="energy").chunk({"y": 4})
+    options = masks((9, 11), 30) if masked else {}
+    found = decompose(cube, algorithm, output_dimension=3, **options)
+    product = (found.loadings * found.factors).sum("component", skipna=False)
+    if found.mean is not None:
+        product = product + found.mean
+    model = found.model().compute()
+    np.testing.assert_allclose(model, product.transpose(*cube.dims), atol=1e-5 * float(abs(product).max()))
+    if masked:
+        assert np.isnan(model.values[options["navigation_mask"]]).all()
+        assert np.isnan(model.values[..., options["signal_mask"]]).all()
+    np.testing.assert_allclose(model + found.residuals(), cube.where(model.notnull()), atol=1e-3)
+    more = decompose(cube, algorithm, output_dimension=3, normalize_poissonian_noise=True, **options)
+    assert more.n_sweeps >= 2
+    assert float((more.residuals() ** 2).mean()) < float((cube.astype(float) ** 2).mean())
 
 
 def test_normalised_noise_before_any_estimator_is_that_of_principal_components() -> None:
