@@ -11,6 +11,7 @@ import refold
 if TYPE_CHECKING:
     from refold.planning.forecast import Forecast
     from refold.prepare import Alignment, Despiked
+    from refold.reduce import Decomposition
 
 
 @xr.register_dataarray_accessor("refold")
@@ -75,6 +76,10 @@ class RefoldAccessor:
     def remove_background(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.remove_background`."""
         return refold.remove_background(self._cube, *args, **kwargs)
+
+    def decompose(self, *args: Any, **kwargs: Any) -> Decomposition:
+        """See `refold.decompose`."""
+        return refold.decompose(self._cube, *args, **kwargs)
 
     def unfold(self) -> xr.DataArray:
         """See `refold.unfold`."""
