@@ -12,7 +12,7 @@ import xarray as xr
 from refold.cube import check_same_grid, cubes_of, navigation_dims, signal_dims
 from refold.errors import CubeError, ParameterError, RecipeError
 from refold.features import align
-from refold.prepare import bands, clip, crop, log1p, mask, normalise, rebin
+from refold.prepare import bands, clip, crop, log1p, mask, normalise, rebin, remove_background, remove_spikes
 from refold.recipe import Features, Prepare, Recipe
 from refold.source import open as open_scan
 from refold.store import identify
@@ -153,8 +153,12 @@ def prepare(raw: xr.DataArray, options: Prepare) -> tuple[xr.DataArray, xr.DataA
     full = cube = crop(raw, options.crop) if options.crop else raw
     if options.bands or "good" in cube.coords:
         cube = bands(cube, **options.bands)
+    if options.spikes:
+        cube = remove_spikes(cube, **options.spikes).cube
     if options.rebin:
         cube = rebin(cube, options.rebin, how=options.rebin_how)
+    if options.background:
+        cube = remove_background(cube, **options.background)
     if options.clip:
         cube = clip(cube, options.clip.get("min"), options.clip.get("max"))
     if options.mask:
@@ -180,7 +184,8 @@ def _of_dims(steps: Prepare, cube: xr.DataArray) -> Prepare:
     """Of steps that are for all cubes of a scan, those whose dims this one has."""
     cropped = {dim: span for dim, span in steps.crop.items() if dim in cube.dims}
     factors = {dim: factor for dim, factor in steps.rebin.items() if dim in cube.dims}
-    return replace(steps, crop=cropped, rebin=factors, bands=steps.bands if len(signal_dims(cube)) == 1 else {})
+    found = replace(steps, crop=cropped, rebin=factors)
+    return found if len(signal_dims(cube)) == 1 else replace(found, bands={}, spikes={}, background={})
 
 
 def _check_dims(recipe: Recipe, parts: list[Part]) -> None:

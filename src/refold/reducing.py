@@ -8,11 +8,12 @@ import xarray as xr
 
 from refold.cube import n_features, n_pixels
 from refold.engine.visitor import AnyVisitor
-from refold.planning.solver import SolverChoice, cost_of_noise
+from refold.planning.solver import SolverChoice, cost_of_factors, cost_of_noise
 from refold.recipe import Reduce
-from refold.reduce import ICA, MNF, PCA, promote_outliers
+from refold.reduce import ICA, MNF, NMF, PCA, promote_outliers
 
-_MODELS: dict[str, type[Any]] = {"pca": PCA, "mnf": MNF, "ica": ICA, "none": PCA}
+_MODELS: dict[str, type[Any]] = {"pca": PCA, "mnf": MNF, "nmf": NMF, "ica": ICA, "none": PCA}
+_SWEEPS_OF_NMF = 30  # that it takes, as a rule
 
 
 class Reducer:
@@ -34,6 +35,8 @@ class Reducer:
         pixels, features = n_pixels(cube), n_features(cube)
         if isinstance(self.model, MNF):
             return cost_of_noise(pixels, features)
+        if isinstance(self.model, NMF):
+            return cost_of_factors(pixels, features, self.model.n_components, _SWEEPS_OF_NMF)
         pca = PCA(self.model.n_components, center=False) if isinstance(self.model, ICA) else self.model
         return pca.choose(cube)
 
@@ -41,11 +44,12 @@ class Reducer:
         """What a sweep over the features is to feed first."""
         if not self.reduces:
             return ()
-        return (self.model.first_visitor(cube),) if isinstance(self.model, PCA) else tuple(self.model.visitors(cube))
+        one = isinstance(self.model, PCA | NMF)
+        return (self.model.first_visitor(cube),) if one else tuple(self.model.visitors(cube))
 
     def settle(self, cube: xr.DataArray, results: tuple[Any, ...]) -> None:
         """Find the components from what that sweep gave, and, if need be, from more sweeps."""
-        if isinstance(self.model, PCA):
+        if isinstance(self.model, PCA | NMF):
             self.model.fit(cube, moments=results[0])
         else:
             self.model.settle(cube, results)

@@ -3,7 +3,8 @@
 from refold.recipe.cubes import CubeOptions, Features, Fuse
 from refold.recipe.document import STAGES, Recipe
 from refold.recipe.options import parse_factors, parse_number, parse_ranges
-from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
+from refold.recipe.scan import Prepare, Source
+from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Reduce, Resources
 from refold.recipe.shipped import shipped, shipped_text
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from refold.errors import RecipeError
 from refold.recipe.checking import Section, nearest, option, plain
-from refold.recipe.sections import Prepare, Source
+from refold.recipe.scan import Prepare, Source
 
 
 @dataclass(frozen=True)

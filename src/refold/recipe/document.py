@@ -13,7 +13,8 @@ from refold.errors import RecipeError
 from refold.recipe.checking import Section, nearest
 from refold.recipe.cubes import CubeOptions, Features, Fuse
 from refold.recipe.options import place
-from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Prepare, Reduce, Resources, Source
+from refold.recipe.scan import Prepare, Source
+from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Reduce, Resources
 from refold.recipe.shipped import shipped_text
 
 # Which sections each stage of a run depends on, besides what the stages before it do.
