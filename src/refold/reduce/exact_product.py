@@ -71,7 +71,7 @@ class ExactProduct:
 
         n_rows = len(rows)
         product, squares = np.empty((n_rows, self.n_columns)), np.empty(n_rows)
-        step = max(1, min(n_rows, _TILE_BYTES // (8 * self.n_features)))
+        step = max(1, min(n_rows, _TILE_BYTES // (8 * max(1, self.n_features))))
         buffer = np.empty((step, self.n_features))
         for start in range(0, n_rows, step):
             part = rows[start : start + step]

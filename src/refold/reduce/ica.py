@@ -92,7 +92,7 @@ class ICA(Projecting):
     Notes
     -----
     Sweeps are those of the decomposition, none for a fitted one; on loadings one more. Loadings are kept in memory up
-    to 2^20 pixels, or a sixteenth of the memory allowed. Past that a sample of tiles of 1024 neighbours is used, the
+    to 2^20 pixels, or a 64th of the memory allowed. Past that a sample of tiles of 1024 neighbours is used, the
     same for any chunks, so that they can be differentiated as well.
 
     Scores are bitwise the same however pixels are grouped into blocks, chunks or batches. Equal to HyperSpy's

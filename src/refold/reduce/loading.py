@@ -19,7 +19,7 @@ from refold.reduce.treating import Way
 Matrix = npt.NDArray[np.float64]
 
 _MOST = 1 << 20  # pixels that are looked at: more do not find other sources
-_SHARE = 16  # of the memory allowed, for them: differentiating and unmixing copies them several times
+_SHARE = 64  # of the memory allowed, for them: states are joined, and differentiating and unmixing copies them
 _TILE = 1024  # pixels of a tile: neighbours, so that they can be differentiated
 
 
