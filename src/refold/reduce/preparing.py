@@ -16,11 +16,14 @@ from refold.engine import Block, Moments, sweep
 from refold.engine.block import row_dtype
 from refold.errors import DataError, ParameterError
 from refold.reduce.blockwise import map_pixels
+from refold.reduce.mnf import MNF
+from refold.reduce.nmf import NMF
+from refold.reduce.pca import PCA
 from refold.reduce.projecting import Projecting
 from refold.reduce.treating import Treatment
 
 PRINCIPAL = ("PCA", "SVD")
-_NAMED = (*PRINCIPAL, "MNF", "NMF")
+_NAMED: dict[str, type[Projecting]] = {**dict.fromkeys(PRINCIPAL, PCA), "MNF": MNF, "NMF": NMF}
 _SIGNAL = {"role": "signal"}
 
 
@@ -34,7 +37,7 @@ def check_words(algorithm: Any, *, normalize_poissonian_noise: bool, centre: Any
     """
     if isinstance(algorithm, str) and algorithm not in _NAMED:
         raise ParameterError(
-            f"algorithm={algorithm!r}", f"one of {_NAMED}, or an estimator of refold", "choose among these"
+            f"algorithm={algorithm!r}", f"one of {tuple(_NAMED)}, or an estimator of refold", "choose among these"
         )
     if not isinstance(algorithm, str | Projecting):
         raise ParameterError(
@@ -69,11 +72,7 @@ def as_estimator(algorithm: str | Projecting, output_dimension: int | None, opti
         If options are given that it does not take.
     """
     if isinstance(algorithm, str):
-        from refold import reduce
-
-        named: Projecting = getattr(reduce, "PCA" if algorithm in PRINCIPAL else algorithm)(
-            n_components=output_dimension, **options
-        )
+        named: Projecting = _NAMED[algorithm](n_components=output_dimension, **options)
         return named
     if options:
         raise ParameterError(
