@@ -172,6 +172,29 @@ def test_what_is_no_signal_is_refused():
         to_signal(np.zeros(3))
 
 
+def test_a_saved_signal_is_opened_as_it_is_made_a_cube(tmp_path):
+    signal = hs.signals.Signal1D(np.zeros((3, 4, 5), "u2"))
+    signal.metadata.add_dictionary(
+        {
+            "General": {"title": "a", "authors": "x, y", "notes": ""},
+            "Sample": {"elements": ["Fe", "Pt"], "none": None, "pair": (1.0, 2.0), "empty": []},
+            "Acquisition_instrument": {"TEM": {"beam_energy": 300.0, "on": True}},
+        }
+    )
+    for axis, name, units in zip(
+        signal.axes_manager._axes, ("Row", "Column", "Energy"), ("um", "um", "keV"), strict=True
+    ):
+        axis.name, axis.units, axis.scale = name, units, 0.5
+    path = tmp_path / "a.hspy"
+    signal.save(path)
+    opened, made = refold.open(path), from_hyperspy(signal)
+    assert metadata(to_signal(opened)) == metadata(signal)
+    assert described(to_signal(opened)) == described(signal)
+    assert {k: v for k, v in opened.attrs.items() if k not in _READ} == {
+        k: v for k, v in made.attrs.items() if k not in _READ
+    }
+
+
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(min_size=2), inner),
@@ -221,6 +244,9 @@ def test_recorded_scans_come_back_as_they_were(shared_data, name):
         here, there = ({k: v for k, v in one.attrs.items() if k not in _READ} for one in (cube, opened))
         assert here == there
         np.testing.assert_array_equal(cube[0].values, opened[0].values)
+        assert pack(unpack(cube.attrs[NOTE])["metadata"]) == pack(unpack(opened.attrs[NOTE])["metadata"])
+    assert str(to_signal(opened).axes_manager) == str(signal.axes_manager)
+    assert type(to_signal(opened)) is type(signal)
 
 
 _READ = {"source", "signal", "reader", NOTE}

@@ -1,8 +1,9 @@
 """A checksum of a cube's values that does not depend on how they are cut, stored, compressed or visited.
 
 Every value is taken as the whole number that its bits are, weighted by an odd number that follows from where it is, and
-all are added modulo 2**64: so parts can be added in any order, and any part of the grid has a sum of its own. What is
-changed, lost, repeated or elsewhere changes the sum but for one chance in 2**60 or so. It finds errors, not forgers.
+all are added modulo 2**64: so parts can be added in any order, and any part of the grid has a sum of its own. One value
+that is another always changes the sum; many do but for a chance of one in 2**64, or of one in fewer where all values
+have zeros as their last bits (counts stored as floats). It finds errors, not forgers.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ import numpy as np
 
 from refold.source.axes import Axis, FileAxis, mend_axes, plain_axes
 from refold.source.metadata import keep_metadata
+from refold.source.trees import described, note_of
 
 # Branches of the metadata that hold fit results and histories, and would be many requests on an object store.
-_SKIPPED = frozenset({"FileIO", "_HyperSpy", "Noise_properties", "Markers", "Stacking_history", "Peaks"})
+_SKIPPED = frozenset({"FileIO", "_HyperSpy", "Markers", "Stacking_history", "Peaks"})
 _OLD_METADATA = "mapped_parameters"
 _DEEPEST = 6
 _LONGEST = 64
@@ -45,7 +46,20 @@ def axes_and_attrs(group: Any, shape: tuple[int, ...]) -> tuple[tuple[Axis, ...]
         return plain_axes(shape), attrs
     told = tree.get("Signal", {})
     axes = [_file_axis(group[f"axis-{at}"], size) for at, size in enumerate(shape)]
-    return mend_axes(axes, str(told.get("signal_type") or ""), str(told.get("record_by") or "")), attrs
+    mended = mend_axes(axes, str(told.get("signal_type") or ""), str(told.get("record_by") or ""))
+    # Old files say once and of the signal what new ones say of each axis.
+    old = {"record_by", "binned"}
+    flags = [dict(group[f"axis-{at}"].attrs).get("is_binned") for at in range(len(shape))]
+    binned = [
+        bool(told.get("binned", False) and axis.role == "signal" if flag is None else flag)
+        for flag, axis in zip(flags, mended, strict=True)
+    ]
+    if old & told.keys():
+        tree = {**tree, "Signal": {key: value for key, value in told.items() if key not in old}}
+    words = {
+        axis.name: {**described(said), "is_binned": flag} for axis, said, flag in zip(mended, axes, binned, strict=True)
+    }
+    return mended, attrs | note_of(tree, {}, words)
 
 
 def _file_axis(group: Any, size: int) -> FileAxis:
@@ -74,24 +88,42 @@ def _number(value: object) -> float | None:
 
 
 def _tree(group: Any, depth: int = 0) -> dict[str, Any]:
-    """Read a metadata group: attributes are values, sub-groups are branches, small arrays are lists."""
-    tree = {_key(key): value for key, value in dict(group.attrs).items() if not _is_none(value)}
+    """Read a metadata group: attributes are values, sub-groups are branches, small arrays are lists or tuples."""
+    tree = dict(_entry(key, value) for key, value in dict(group.attrs).items())
     for key in group.keys() if depth < _DEEPEST else ():
-        if key in _SKIPPED:
+        if key in _SKIPPED or key.startswith("_sig_"):
             continue
         item = group[key]
         if hasattr(item, "keys"):
-            tree[_key(key)] = _tree(item, depth + 1)
+            branch = _tree(item, depth + 1)
+            listed = key.startswith(("_list_", "_tuple_"))
+            tree |= [_entry(_without_count(key), [branch[at] for at in sorted(branch)])] if listed else {key: branch}
         elif item.ndim <= 1 and item.size <= _LONGEST:
-            tree[_key(key)] = np.asarray(item[...])
+            tree |= [_entry(key, np.asarray(item[...]))]
     return tree
 
 
-def _is_none(value: object) -> bool:
-    return isinstance(value, str) and value == "_None_"
+def _entry(key: str, value: Any) -> tuple[str, Any]:
+    """Name and value of an entry, whose kind HyperSpy writes before its name."""
+    if isinstance(value, bytes | np.bytes_ | np.void) and not key.startswith("_bs_"):
+        value = value.decode("utf-8", errors="replace") if not isinstance(value, np.void) else value.tobytes()
+    if isinstance(value, str) and value == "_None_":
+        value = None
+    for prefix, kind in (("_list_empty_", list), ("_tuple_empty_", tuple)):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix), kind()
+    for prefix, kind in (("_list_", list), ("_tuple_", tuple)):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix), kind(_decoded(value))
+    return key.removeprefix("_datetime_").removeprefix("_bs_"), value
 
 
-def _key(key: str) -> str:
-    for prefix in ("_list_", "_tuple_", "_datetime_"):
-        key = key.removeprefix(prefix)
-    return key
+def _decoded(values: Any) -> list[Any]:
+    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return [value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value for value in plain]
+
+
+def _without_count(key: str) -> str:
+    """``_list_3_name`` without its number of items."""
+    prefix, _, rest = key[1:].partition("_")
+    return f"_{prefix}_{rest.partition('_')[2]}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,46 @@ def _of_instrument(values: Mapping[str, Any]) -> dict[str, Any]:
             elif not isinstance(value, Mapping):
                 kept[f"{str(name).lower()}_{key}"] = value
     return kept
+
+
+def mapped_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a signal that RosettaSciIO read, with what its reader says to take over from those of the file.
+
+    Parameters
+    ----------
+    found : mapping
+        As a reader gives it: ``metadata``, ``original_metadata``, and in ``mapping``, for paths in the latter, paths in
+        the former and what to make of the value.
+
+    Returns
+    -------
+    dict
+        A tree of its own.
+
+    Examples
+    --------
+    >>> found = {"original_metadata": {"Scope": {"kV": 300}}, "mapping": {"Scope.kV": ("TEM.beam_energy", float)}}
+    >>> mapped_metadata(found)
+    {'TEM': {'beam_energy': 300.0}}
+    """
+    tree: dict[str, Any] = copy.deepcopy(dict(found.get("metadata", {})))
+    for path, (target, function) in found.get("mapping", {}).items():
+        value: Any = found.get("original_metadata", {})
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            continue  # functions of branches want those of HyperSpy's own class
+        with suppress(ValueError, TypeError, KeyError, IndexError, AttributeError):  # an odd entry is no broken scan
+            value = value if function is None or value is None else function(value)
+            if value is not None:
+                _set(tree, target.split("."), value)
+    return tree
+
+
+def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
 
 
 def to_tree(attrs: Mapping[str, Any]) -> dict[str, Any]:

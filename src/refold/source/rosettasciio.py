@@ -33,8 +33,9 @@ from refold.errors import MissingDependencyError, ParameterError, SourceError, U
 from refold.source.axes import Axis, FileAxis, mend_axes, plain_axes
 from refold.source.events import as_events
 from refold.source.lazy import lazy_array
-from refold.source.metadata import keep_metadata
+from refold.source.metadata import keep_metadata, mapped_metadata
 from refold.source.signals import Signal
+from refold.source.trees import described, note_of
 
 _HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".he5", ".hdf", ".nxs", ".emd"})
 # Read by ways of our own, which need no older zarr and no open files.
@@ -277,9 +278,8 @@ def _takes_chunks(plugin: Mapping[str, Any]) -> bool:
 
 
 def _signal(path: Path, plugin: Mapping[str, Any], number: int, found: Mapping[str, Any]) -> Signal:
-    data, tree = found["data"], found.get("metadata", {})
-    told = tree.get("Signal", {})
-    axes = _axes(found.get("axes", ()), tuple(map(int, data.shape)), told)
+    data, tree = found["data"], mapped_metadata(found)
+    axes, words = _axes(found.get("axes", ()), tuple(map(int, data.shape)), tree.get("Signal", {}))
     fields, dtype = data.dtype.names or (), np.dtype(data.dtype)
     if fields:  # a picture in red, green and blue
         axes = (
@@ -287,7 +287,7 @@ def _signal(path: Path, plugin: Mapping[str, Any], number: int, found: Mapping[s
             replace(plain_axes((len(fields),))[0], name="channel", role="signal", long_name=", ".join(fields)),
         )
         dtype = np.dtype(dtype[0])
-    attrs = keep_metadata(tree) | {"reader": str(plugin["name"])}
+    attrs = keep_metadata(tree) | note_of(tree, {}, words) | {"reader": str(plugin["name"])}
     if isinstance(data, np.ndarray):
         attrs["read_whole"] = True
     name = str(tree.get("General", {}).get("title") or path.stem)
@@ -320,12 +320,16 @@ def _lazy(
     return lazy_array(region, shape, dtype, blocks, token)
 
 
-def _axes(told: Sequence[Mapping[str, Any]], shape: tuple[int, ...], signal: Mapping[str, Any]) -> tuple[Axis, ...]:
+def _axes(
+    told: Sequence[Mapping[str, Any]], shape: tuple[int, ...], signal: Mapping[str, Any]
+) -> tuple[tuple[Axis, ...], dict[str, dict[str, Any]]]:
+    """Axes of a signal, and how the file describes each."""
     for order in (list(told), sorted(told, key=lambda axis: axis.get("index_in_array") or 0)):
         if tuple(int(axis["size"] if "size" in axis else np.size(axis["axis"])) for axis in order) == shape:
             axes = [_file_axis(axis, size) for axis, size in zip(order, shape, strict=True)]
-            return mend_axes(axes, str(signal.get("signal_type") or ""), str(signal.get("record_by") or ""))
-    return plain_axes(shape)
+            mended = mend_axes(axes, str(signal.get("signal_type") or ""), str(signal.get("record_by") or ""))
+            return mended, {axis.name: described(said) for axis, said in zip(mended, axes, strict=True)}
+    return plain_axes(shape), {}
 
 
 def _file_axis(said: Mapping[str, Any], size: int) -> FileAxis:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from refold.source.axes import FileAxis
+
 _TAG = "!"  # marks what JSON has no form for
 _MOST_VALUES = 1 << 16  # of an array: what is longer is data, not metadata
 _NOT = object()
@@ -132,6 +134,15 @@ def note_of(
     """
     said = {"metadata": _of_scan(metadata), "original_metadata": dict(original), "axes": axes}
     return {NOTE: pack(said)} if any(said.values()) else {}
+
+
+def described(axis: FileAxis) -> dict[str, Any]:
+    """An axis of a file in HyperSpy's words."""
+    said = {"name": axis.name, "units": axis.units, "navigate": bool(axis.navigate), "size": axis.size}
+    if axis.values is not None:
+        return {**said, "axis": axis.values}
+    scale, offset = axis.scale, axis.offset
+    return {**said, "scale": 1.0 if scale is None else scale, "offset": 0.0 if offset is None else offset}
 
 
 def _of_scan(tree: Mapping[str, Any]) -> dict[str, Any]:
