@@ -19,7 +19,7 @@ from refold.cube import as_cube
 from refold.engine import settings, sweep
 from refold.errors import CubeError, ParameterError, RefoldWarning
 from refold.planning import Grid
-from refold.reduce import ICA, MNF, PCA, separate
+from refold.reduce import ICA, MNF, NMF, PCA, separate
 from refold.reduce.loading import Tiles
 from tests.guards import count_reads, limit_memory, no_compute
 
@@ -340,7 +340,7 @@ def test_eight_times_the_memory(on: str) -> None:
 
         def made(block_id=None):
             rng = np.random.default_rng(block_id[0])
-            some = (rng.random((16, 500, 3), dtype="f4") < 0.2).astype("f4")
+            some = (rng.random((16, 500, 3), dtype="f4") < 0.05).astype("f4")
             return some @ spectra + 0.1 * rng.standard_normal((16, 500, 500), dtype="f4")
 
         data = da.map_blocks(made, chunks=((16,) * 32, (500,), (500,)), dtype="f4", meta=np.empty((0, 0, 0), "f4"))
@@ -415,6 +415,7 @@ def test_what_does_not_vary_is_told() -> None:
         {"n_components": 0},
         {"mask": np.zeros(7, bool)},
         {"mask": np.ones(150, bool)},
+        {"decomposition": NMF(3)},
     ],
 )
 def test_options_are_checked(wrong: dict) -> None:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from refold.errors import DataError, ParameterError
 from refold.reduce.exact_product import ExactProduct
 from refold.reduce.leading import fix_signs
+from refold.reduce.oblique import Oblique
 from refold.reduce.orthomax import orthomax
 from refold.reduce.projection import Projection
 from refold.reduce.sheets import Sheet
@@ -253,11 +254,13 @@ def count_of(base: Any, wanted: int | None) -> int:
     Raises
     ------
     ParameterError
-        If it has fewer, or they have no variance.
+        If it has fewer, or they are correlated.
     """
-    if not hasattr(base, "explained_variance_"):
+    if not isinstance(base._projection, Projection | Oblique):
         raise ParameterError(
-            f"a decomposition by {type(base).__name__}", "PCA, or one with explained_variance_", "start from PCA"
+            f"a decomposition by {type(base).__name__}",
+            "PCA or MNF, whose scores are not correlated",
+            "start from one of these",
         )
     have = base.n_components_
     count = have if wanted is None else int(wanted)
