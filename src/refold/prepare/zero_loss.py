@@ -101,12 +101,12 @@ class ZeroLoss(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no typ
         (channels,) = results
         if not np.isfinite(channels).any():
             raise DataError("no pixel with a peak", "a zero loss in some of them", "check the window and the cube")
-        axis = EvenAxis.of(cube)
-        target = float(np.rint(np.nanmedian(channels)))
+        axis, found = EvenAxis.of(cube), channels.astype(np.float64)
+        target = float(np.rint(np.nanmedian(found)))
         self._template = _template(cube)
         self.position_ = float(axis.position(target))
-        self.positions_ = self._map(axis.position(channels.astype(np.float64)), axis, "position of the zero loss")
-        self.shifts_ = self._map((target - channels.astype(np.float64)) * axis.step, axis, "shift of the zero loss")
+        self.positions_ = self._map(axis.position(found), "position", "position of the zero loss", axis.unit)
+        self.shifts_ = self._map((target - found) * axis.step, "shift", "shift of the zero loss", axis.unit)
         return self
 
     def fit(self, cube: xr.DataArray, y: None = None, **options: Any) -> Self:
@@ -175,10 +175,9 @@ class ZeroLoss(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no typ
         check_is_fitted(self)
         return statistics_of(self.shifts_)
 
-    def _map(self, values: npt.NDArray[Any], axis: EvenAxis, meaning: str) -> xr.DataArray:
-        attrs = {"long_name": meaning, **({"units": axis.unit} if axis.unit else {})}
-        found = self._template.isel({axis.dim: 0}, drop=True) if axis.dim in self._template.dims else self._template
-        return xr.DataArray(values, found.coords, found.dims, "shift" if "shift" in meaning else "position", attrs)
+    def _map(self, values: npt.NDArray[Any], name: str, meaning: str, unit: str) -> xr.DataArray:
+        attrs = {"long_name": meaning, **({"units": unit} if unit else {})}
+        return xr.DataArray(values, self._template.coords, self._template.dims, name, attrs)
 
 
 @dataclass(frozen=True)
