@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from sklearn.base import clone
 
 from refold.cube import check_cube, n_features
 from refold.engine import Block, Moments, sweep
@@ -31,6 +32,7 @@ from refold.reduce.projecting import Projecting
 from refold.reduce.rebuilding import Components, Kept, kept_components
 from refold.reduce.treating import Treatment, Way, basis
 
+_SPECTRUM = 2048  # channels up to which the scatter matrix is formed wherever it fits in memory
 _TOLERANCE = 1e-3  # of an iterating solver: eigenvalues are then good to its square
 
 
@@ -180,8 +182,8 @@ def decompose(
         ``"PCA"`` and ``"SVD"`` mean the same: what HyperSpy calls SVD. An estimator of `refold` is copied and fitted;
         one that is fitted already is taken as it is.
     output_dimension : int, optional
-        Components wanted; all by default, which takes a features x features matrix: say a number where there are
-        thousands of features.
+        Components wanted; all by default, which takes a features x features matrix, or as many sweeps as the solver
+        needs: say a number where there are thousands of features.
     normalize_poissonian_noise : bool
         Divide each pixel by the root of its sum and each channel by the root of its (Keenan and Kotula 2004) before,
         and multiply factors and loadings after. Values must not be negative.
@@ -199,8 +201,9 @@ def decompose(
     Returns
     -------
     Decomposition
-        Fitted in as many sweeps as the estimator says, and one more for normalising noise before MNF and NMF. Loadings,
-        models and residuals are lazy: one read of the cube for all that are computed or written together.
+        Fitted in one sweep, with ``"PCA"`` of up to 2048 channels; else in as many as the estimator says, and one more
+        for normalising noise before it. Loadings, models and residuals are lazy: one read of the cube for all that are
+        computed or written together.
 
     Raises
     ------
@@ -251,6 +254,9 @@ def decompose(
 
 def _fit(estimator: Any, cube: xr.DataArray, *, exactly: bool) -> int:
     """Fit, with products in float64 where principal components come from a scatter matrix; how many sweeps it took."""
+    if exactly and estimator.solver == "auto" and n_features(cube) <= _SPECTRUM:
+        # Small components matter to a scree plot, and a solver that iterates stays long with those in the noise.
+        estimator.set_params(solver=clone(estimator).set_params(n_components=0.5).choose(cube).name)
     if exactly and estimator.choose(cube).name == "scatter":
         # In float32, eigenvalues that are 1e-5 of the first, as are those of most spectra, are good to 1e-4 only.
         visitor = Moments(scatter=True, double=True, weighting=estimator.scaling, n_features=n_features(cube))
