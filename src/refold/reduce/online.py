@@ -99,7 +99,7 @@ class Online(Projecting):
         self.n_components_ = len(self.components_)
         mean = getattr(self.estimator_, "mean_", None)
         self.mean_ = np.zeros(n_features(cube)) if mean is None else np.asarray(mean)
-        self._projection = _Theirs(self.estimator_, self.components_, self.mean_)  # type: ignore[assignment]
+        self._projection = _Theirs(self.estimator_, self.components_, self.mean_)
         return self
 
     def variables(self) -> xr.Dataset:

@@ -49,14 +49,14 @@ def first_factors(rows: Vector, count: int, init: str, seed: int) -> Vector:
     (2, 3)
     """
     mean = float(rows.mean()) if rows.size else 1.0
-    random = np.abs(np.random.default_rng(seed).standard_normal((count, rows.shape[1]))) * np.sqrt(mean / count)
+    random: Vector = np.abs(np.random.default_rng(seed).standard_normal((count, rows.shape[1]))) * np.sqrt(mean / count)
     if init == "random":
         return random
     from sklearn.utils.extmath import randomized_svd
 
     known = min(count, *rows.shape)
     left, values, right = randomized_svd(rows, known, random_state=seed, flip_sign=False)
-    factors = random
+    factors = random.copy()
     factors[0] = np.sqrt(values[0]) * np.abs(right[0])
     for index in range(1, known):
         factors[index] = _positive_part(left[:, index], right[index], values[index])

@@ -186,13 +186,13 @@ class Unmix:
     def nbytes(self) -> int:
         """Bytes of one state."""
         components, features = self.factors.shape
-        return 8 * components * (features + components + 2)
+        return int(8 * components * (features + components + 2))
 
     @property
     def working_nbytes(self) -> int:
         """Bytes of a tile of rows and of their loadings, and of a product."""
         components, features = self.factors.shape
-        return 8 * (_tile(features) * (2 * features + 4 * components) + components * features)
+        return int(8 * (_tile(features) * (2 * features + 4 * components) + components * features))
 
     def start(self) -> Sums:
         """Nothing seen."""
