@@ -50,13 +50,13 @@ def orthomax(rows: Matrix, gamma: float, tol: float, max_iter: int) -> tuple[Mat
     columns, rotation = rows.T.copy(), np.eye(rows.shape[1])
     for step in range(1, max_iter + 1):
         largest = 0.0
-        for pair in combinations(range(len(columns)), 2):
-            angle = _best_angle(*columns[list(pair)], gamma)
+        for first, second in combinations(range(len(columns)), 2):
+            angle, pair = _best_angle(columns[first], columns[second], gamma), [first, second]
             largest = max(largest, abs(angle))
             cosine, sine = np.cos(angle), np.sin(angle)
             turn = np.array([[cosine, sine], [-sine, cosine]])
-            columns[list(pair)] = turn @ columns[list(pair)]
-            rotation[list(pair)] = turn @ rotation[list(pair)]
+            columns[pair] = turn @ columns[pair]
+            rotation[pair] = turn @ rotation[pair]
         if largest <= tol:
             return rotation, step, True
     return rotation, max_iter, False
