@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import resource
 import signal
 
 import dask.array as da
@@ -317,6 +316,7 @@ def test_every_compression_keeps_values(tmp_path, compress, dtype):
 
 @pytest.mark.parametrize("short", [60, 5_000, 60_000, 300_000])
 def test_a_disk_that_fills_up_is_noticed(tmp_path, short):
+    resource = pytest.importorskip("resource")
     array = placed(np.random.default_rng(0).random((300, 300)))
     whole = refold.to_geotiff(array, tmp_path / "whole.tif").stat().st_size
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
