@@ -188,3 +188,7 @@ def test_every_public_name_is_there():
     assert all(callable(getattr(figures, name)) for name in figures.__all__)
     assert all(hasattr(report, name) for name in report.__all__)
     assert not hasattr(report, "nothing")
+
+
+def test_a_notebook_draws_a_figure_before_pyplot_is_imported():
+    assert figures.label_map(make_run())._repr_png_().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
@@ -127,6 +128,8 @@ def new_figure(width: float, height: float) -> Figure:
 
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    # Notebooks draw a Figure themselves only once pyplot is imported; by this they draw it anyway.
+    vars(figure)["_repr_png_"] = partial(png, figure, dpi=100)
     return figure
 
 
