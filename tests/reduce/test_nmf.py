@@ -175,6 +175,13 @@ def test_scale_and_order_are_fixed(scaling: str | None, init: str, seed: int) ->
     np.testing.assert_allclose(model.signal_ratio_.sum(), 1, rtol=0.03)
 
 
+def test_random_starts_differ_by_their_seed() -> None:
+    cube = cube_of(counts())
+    one, again, other = (NMF(3, init="random", random_state=seed, tol=0.1).fit(cube) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.components_, again.components_)
+    assert not np.array_equal(one.components_, other.components_)
+
+
 def test_the_start_may_be_given() -> None:
     array = counts()
     first = NMF(3).fit(cube_of(array))

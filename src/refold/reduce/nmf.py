@@ -14,12 +14,19 @@ from refold.cube import n_features, n_pixels
 from refold.engine import Moments, Sample, current_settings, plan_grid, sweep
 from refold.engine.block import Block, Where
 from refold.engine.keeping import Kept
-from refold.errors import DataError, ParameterError
 from refold.reduce.alternating import Alternated, alternate
 from refold.reduce.projecting import Projecting
 from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.scaling import refuse_hopeless, row_factors
-from refold.reduce.starting import INITS, Negatives, first_factors, sample_rows
+from refold.reduce.starting import (
+    Negatives,
+    channel_factors,
+    check_options,
+    first_factors,
+    given_factors,
+    refuse_negative,
+    sample_rows,
+)
 from refold.reduce.together import Together
 from refold.reduce.unmixing import Sums, Unmix, Unmixing
 
@@ -158,7 +165,7 @@ class NMF(Projecting):
         ConvergenceWarning
             If the error still falls after `max_iter` sweeps.
         """
-        self._check()
+        check_options(self)
         cube = self._enter(X, reset=True)
         first = self.first_visitor(cube)
         kept = self._keep(cube, first)
@@ -168,8 +175,10 @@ class NMF(Projecting):
             sweeps = 1
         sums, sample, negatives = moments
         refuse_hopeless(sums)
-        self._refuse_negative(negatives[0], sums.count * n_features(cube))
-        self.scale_ = self._scale(sums.mean - negatives[1] / sums.count)
+        self.n_negative_ = negatives[0]
+        if self.negative == "raise":
+            refuse_negative(negatives[0], sums.count * n_features(cube))
+        self.scale_ = channel_factors(sums.mean - negatives[1] / sums.count, self.scaling)
         found = self._search(cube, kept, sample.rows)
         self.n_samples_, self.n_sweeps_ = sums.count, sweeps + len(found.errors)
         self._learn(found, sums.mean - negatives[1] / sums.count, sums.variance)
@@ -193,20 +202,6 @@ class NMF(Projecting):
         sample = Sample(min(size, n_pixels(cube)), self._seed(), n_features=features)
         return Together(Moments(n_features=features), sample, Negatives(features))
 
-    def _check(self) -> None:
-        for name, allowed in (("scaling", (None, "poisson")), ("negative", ("raise", "clip"))):
-            if getattr(self, name) not in allowed:
-                raise ParameterError(
-                    f"{name}={getattr(self, name)!r}", f"one of {allowed}", f"choose {name} among these"
-                )
-        for name, least in (("n_components", 1), ("max_iter", 1), ("tol", 0), ("sample_size", 1)):
-            value = getattr(self, name)
-            wrong = isinstance(value, bool) or not isinstance(value, float | int | np.integer)
-            if (value is not None or name != "sample_size") and (wrong or not value >= least):
-                raise ParameterError(f"{name}={value!r}", f"a number of {least} or more", f"choose another {name}")
-        if isinstance(self.init, str) and self.init not in INITS:
-            raise ParameterError(f"init={self.init!r}", f"one of {INITS}, or spectra", "choose init among these")
-
     def _seed(self) -> int:
         from sklearn.utils import check_random_state
 
@@ -225,24 +220,6 @@ class NMF(Projecting):
         room = Together(first, Unmix(np.empty((self.n_components, n_features(cube))), None))
         grid = plan_grid(cube, room, memory=memory - share, workers=setup.workers, client=setup.client)
         return Kept(cube, grid, share)
-
-    def _refuse_negative(self, count: int, values: int) -> None:
-        self.n_negative_ = count
-        if count and self.negative == "raise":
-            raise DataError(
-                f"Negative values in data passed to NMF: {count} of {values}, {count / values:.2g} of all",
-                "values of 0 or more",
-                "pass negative='clip' where they are noise about 0, as after a background was subtracted, or crop "
-                "the channels",
-            )
-
-    def _scale(self, mean: Vector) -> Vector | None:
-        """Factor of each feature."""
-        if not np.any(mean > 0):
-            raise DataError("nothing above 0 in any valid pixel", "some signal", "check the data and the crop")
-        if self.scaling is None:
-            return None
-        return np.divide(1.0, np.sqrt(np.maximum(mean, 0)), out=np.zeros_like(mean), where=mean > 0)
 
     def _search(self, cube: xr.DataArray, kept: Kept, sample: npt.NDArray[Any]) -> Alternated:
         """Factors in the scaled space: of the sample, then of all pixels."""
@@ -275,18 +252,13 @@ class NMF(Projecting):
     def _start(self, sample: npt.NDArray[Any]) -> Vector:
         """Where to start, in the scaled space."""
         if not isinstance(self.init, str):
-            given = np.asarray(self.init, np.float64).reshape(len(self.init), -1)
-            if given.shape != (self.n_components, self.n_features_in_) or not np.all(given >= 0):
-                raise ParameterError(
-                    f"init of shape {np.shape(self.init)}",
-                    f"nonnegative spectra of shape {(self.n_components, self.n_features_in_)}",
-                    "give one for each component",
-                )
+            given = given_factors(self.init, (self.n_components, self.n_features_in_))
             return given if self.scale_ is None else given * self.scale_
         rows = np.maximum(sample, 0).astype(np.float64)
         if self.scaling == "poisson":
             rows *= row_factors(rows)[:, None]
-        return first_factors(rows if self.scale_ is None else rows * self.scale_, self.n_components, self.init, 0)
+        rows = rows if self.scale_ is None else rows * self.scale_
+        return first_factors(rows, self.n_components, self.init, self._seed())
 
     def _learn(self, found: Alternated, mean: Vector, variance: Vector) -> None:
         """Keep what was found: in the units of the data, each factor of sum 1, most signal first."""
@@ -313,13 +285,7 @@ class NMF(Projecting):
         )
 
     def to_dataset(self) -> xr.Dataset:
-        """The fitted model as a dataset: arrays, and JSON in its attributes.
-
-        Returns
-        -------
-        xarray.Dataset
-            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
-        """
+        """The fitted model as a dataset, for `from_dataset`: arrays on the signal's coordinates, and JSON."""
         check_is_fitted(self)
         arrays = {
             "components": (("component", "feature"), self.components_),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from refold.engine import Block, Where
 from refold.engine.settings import Settings
+from refold.errors import DataError, ParameterError
 
 Vector = npt.NDArray[np.float64]
 
@@ -73,6 +76,51 @@ def _positive_part(left: Vector, right: Vector, value: float) -> Vector:
         sides.append((weight, other / max(np.linalg.norm(other), np.finfo(np.float64).tiny)))
     weight, side = max(sides, key=lambda found: found[0])
     return np.asarray(np.sqrt(value * weight) * side)
+
+
+def check_options(model: Any) -> None:
+    """Raise a ParameterError where an option of an `NMF` has a value that it cannot have."""
+    for name, allowed in (("scaling", (None, "poisson")), ("negative", ("raise", "clip"))):
+        if getattr(model, name) not in allowed:
+            raise ParameterError(f"{name}={getattr(model, name)!r}", f"one of {allowed}", f"choose {name} among these")
+    for name, least in (("n_components", 1), ("max_iter", 1), ("tol", 0), ("sample_size", 1)):
+        value = getattr(model, name)
+        kind = float | int if name == "tol" else int
+        wrong = isinstance(value, bool) or not isinstance(value, kind | np.integer)
+        if (value is not None or name != "sample_size") and (wrong or not value >= least):
+            raise ParameterError(f"{name}={value!r}", f"a number of {least} or more", f"choose another {name}")
+    if isinstance(model.init, str) and model.init not in INITS:
+        raise ParameterError(f"init={model.init!r}", f"one of {INITS}, or spectra", "choose init among these")
+
+
+def refuse_negative(count: int, values: int) -> None:
+    """Raise a DataError where so many of all values are negative."""
+    if count:
+        raise DataError(
+            f"Negative values in data passed to NMF: {count} of {values}, {count / values:.2g} of all",
+            "values of 0 or more",
+            "pass negative='clip' where they are noise about 0, as after a background was subtracted, or crop "
+            "the channels",
+        )
+
+
+def channel_factors(mean: Vector, scaling: str | None) -> Vector | None:
+    """Factor of each feature in the error: the inverse root of its mean for Poisson noise, else None."""
+    if not np.any(mean > 0):
+        raise DataError("nothing above 0 in any valid pixel", "some signal", "check the data and the crop")
+    if scaling is None:
+        return None
+    return np.divide(1.0, np.sqrt(np.maximum(mean, 0)), out=np.zeros_like(mean), where=mean > 0)
+
+
+def given_factors(init: Any, shape: tuple[int, int]) -> Vector:
+    """Spectra given to start from, checked."""
+    given = np.asarray(init, np.float64).reshape(len(init), -1)
+    if given.shape != shape or not np.all(given >= 0):
+        raise ParameterError(
+            f"init of shape {np.shape(init)}", f"nonnegative spectra of shape {shape}", "give one for each component"
+        )
+    return given
 
 
 class Negatives:
