@@ -19,7 +19,7 @@ from refold.cube import as_cube
 from refold.engine import settings, sweep
 from refold.errors import CubeError, ParameterError, RefoldWarning
 from refold.planning import Grid
-from refold.reduce import ICA, MNF, NMF, PCA, separate
+from refold.reduce import ICA, MNF, NMF, PCA, decompose, separate
 from refold.reduce.loading import Tiles
 from tests.guards import count_reads, limit_memory, no_compute
 
@@ -212,6 +212,19 @@ def test_the_sweep_may_be_made_elsewhere(on: str, base) -> None:
     np.testing.assert_array_equal(ready.settle(cube, ()).components_, model.components_)
 
 
+def test_some_sources_of_weighted_rows() -> None:
+    cube = phantom().astype(float)
+    model = ICA(3, decomposition=PCA(3, scaling="poisson", center=False)).fit(cube)
+    roots = np.sqrt(cube.values.sum(axis=-1, keepdims=True))
+    for kept in ([0], [1, 2], [0, 1, 2]):
+        some = roots * (model.transform(cube).values[..., kept] @ model.components_[kept])
+        np.testing.assert_allclose(model.model(cube, kept), some, atol=1e-2)
+        found = decompose(cube, model)
+        np.testing.assert_allclose(
+            found.model(kept), found.loadings.values[..., kept] @ found.factors.values[kept], atol=1e-2
+        )
+
+
 # --- cubes ------------------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +247,7 @@ def test_same_bytes_on_threads_and_processes() -> None:
         with settings(workers=workers):
             results = sweep(cube, *model.visitors(cube), grid=grid)
             found.append(model.settle(cube, results).components_)
-    cluster = LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp://")
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", protocol="tcp://")
     with cluster, Client(cluster) as client, settings(client=client):
         results = sweep(cube, *model.visitors(cube), grid=grid)
         found.append(model.settle(cube, results).components_)

@@ -128,6 +128,8 @@ def from_scores(projection: RowMap, scores: npt.NDArray[Any], kept: Kept = None)
     """
     if kept is None:
         return projection.backward(scores)
-    if isinstance(projection, Projection):
-        return projection.backward(scores, kept)
+    whole: Any = projection
+    if isinstance(whole, Projection) or hasattr(whole, "divided"):  # what weighs rows needs all scores to undo it
+        rows: npt.NDArray[Any] = whole.backward(scores, kept)
+        return rows
     return projection.backward(only_scores(scores, kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from refold.reduce.exact_product import ExactProduct
 from refold.reduce.leading import fix_signs
 from refold.reduce.oblique import Oblique
 from refold.reduce.orthomax import orthomax
-from refold.reduce.projection import Projection
+from refold.reduce.projection import Projection, only_scores
 from refold.reduce.sheets import Sheet
 from refold.reduce.treating import Treatment, Way
 from refold.reduce.whitening import WHITENINGS, Whitening, whiten
@@ -201,8 +201,26 @@ class Unmixed:
         mixed[valid] = self._products[0](scores[valid])[0]
         return mixed, residual
 
-    def backward(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Rows that these scores stand for."""
+    @property
+    def divided(self) -> bool:
+        """Whether scores stand for rows that were divided by the root of their sum."""
+        return isinstance(self.inner, Projection) and self.inner.weighted
+
+    def plain(self) -> Unmixed:
+        """The same for rows that were divided already."""
+        return replace(self, inner=replace(self.inner, weighted=False)) if self.divided else self
+
+    def backward(self, scores: npt.NDArray[Any], kept: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
+        """Rows that these scores stand for, or some of them."""
+        if kept is None:
+            return self._rows(scores)
+        rows = self.plain()._rows(only_scores(scores, kept))
+        if self.divided:  # only all sources together say by what
+            sums = np.add.reduce(self._rows(scores), axis=1, dtype=np.float64)
+            rows *= np.sqrt(np.maximum(sums, 0))[:, None].astype(rows.dtype)
+        return rows
+
+    def _rows(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         rows: npt.NDArray[Any] = self.inner.backward(self._products[1](scores)[0].astype(scores.dtype, copy=False))
         return rows
 

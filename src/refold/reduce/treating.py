@@ -93,7 +93,7 @@ class Way:
     def weighted(self) -> bool:
         """Whether scores stand for rows that were divided by the root of their sum."""
         inside = isinstance(self.projection, Projection) and self.projection.weighted
-        return inside or self.treatment.roots is not None
+        return inside or getattr(self.projection, "divided", False) or self.treatment.roots is not None
 
     def loadings(self, block: Block) -> Rows:
         """Loadings of a block's pixels: their rows are these times the factors, and the mean."""
@@ -146,6 +146,8 @@ def basis(projection: RowMap, count: int) -> tuple[Vector, Vector]:
     plain = projection
     if isinstance(projection, Projection):
         plain = Projection(projection.components, projection.mean, projection.factors)
+    elif hasattr(projection, "plain"):
+        plain = projection.plain()
     mean = plain.backward(np.zeros((1, count)))[0]
     return plain.backward(np.eye(count)) - mean, mean
 
