@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import navigation_dims, navigation_shape
 from refold.errors import ParameterError
@@ -17,15 +16,11 @@ from refold.reduce.loading import loading_sheets
 from refold.reduce.nesting import base_of, with_base
 from refold.reduce.pca import PCA
 from refold.reduce.projecting import Projecting
-from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.separation import Separation, Start, Unmixed, changes, check_choice, ordered, spectra_of, truncated
 from refold.reduce.sheets import axes_of, factor_sheet
 from refold.reduce.whitening import Whitening
 
 Matrix = npt.NDArray[np.float64]
-
-_NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "n_iter_", "converged_", "sampled_")
-_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio")
 
 
 class ICA(Projecting):
@@ -113,6 +108,16 @@ class ICA(Projecting):
     >>> np.sort(model.components_.argmax(axis=1)).tolist(), model.transform(cube).dims
     ([20, 50, 80], ('y', 'x', 'component'))
     """
+
+    _arrays: ClassVar = {
+        "components": ("component", "feature"),
+        "unmixing": ("component", "of_component"),
+        **dict.fromkeys(("explained_variance", "explained_variance_ratio"), ("component",)),
+    }
+    _facts = (
+        *("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "n_iter_", "converged_", "sampled_"),
+        "_given",
+    )
 
     def __init__(
         self,
@@ -273,6 +278,7 @@ class ICA(Projecting):
         self.explained_variance_ratio_ = shares * base.explained_variance_ratio_[:count].sum()
         self.n_components_ = count
         self.decomposition_, self.mean_ = base, base.mean_
+        self._given = self.decomposition is not None
         self._projection = Unmixed(start.inner, into)
 
     def to_dataset(self) -> xr.Dataset:
@@ -284,58 +290,14 @@ class ICA(Projecting):
             What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted. A mask is
             not kept.
         """
-        check_is_fitted(self)
-        arrays = {
-            "components": (("component", "feature"), self.components_),
-            "unmixing": (("component", "of_component"), self.unmixing_),
-            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
-        }
-        parameters = self.get_params(deep=False)
-        given = parameters.pop("decomposition") is not None
-        parameters["mask"] = None
-        if not isinstance(self.random_state, int | None):
-            parameters["random_state"] = None
-        note = {
-            "parameters": parameters,
-            "given": given,
-            "fitted": {name: getattr(self, name) for name in _NUMBERS},
-            "dtype": self._dtype.name,
-            "feature_names": getattr(self, "feature_names_in_", None),
-        }
-        return with_base(to_dataset(self, arrays, self._signal, note), self.decomposition_.to_dataset())
+        return with_base(super().to_dataset(), self.decomposition_.to_dataset())
 
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
-        """Take up a model from the dataset that `to_dataset` made.
+    def _told(self) -> dict[str, Any]:
+        return {**super()._told(), "mask": None, "decomposition": None}
 
-        Parameters
-        ----------
-        dataset : xarray.Dataset
-            In memory, or opened from a store.
-
-        Returns
-        -------
-        ICA
-            Fitted; its scores are those of the model that was saved, to the last bit.
-
-        Raises
-        ------
-        StoreError
-            If the dataset is something else.
-        """
-        note = read_note(dataset, cls.__name__)
+    def _take_up(self, dataset: xr.Dataset) -> None:
         base = base_of(dataset)
-        model = cls(**note["parameters"], decomposition=base if note["given"] else None)
-        for name, value in note["fitted"].items():
-            setattr(model, name, value)
-        if note["feature_names"] is not None:
-            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
-        for name in _OF_COMPONENTS:
-            setattr(model, f"{name}_", dataset[name].values)
-        model.components_ = dataset["components"].values.reshape(-1, model.n_features_in_)
-        model.unmixing_ = dataset["unmixing"].values
-        model._signal, model._dtype = signal_of(dataset, note), np.dtype(note["dtype"])
-        model.decomposition_, model.mean_ = base, base.mean_
-        inner = truncated(base, model.n_components_)
-        model._projection = Unmixed(inner, changes(model.unmixing_, on_factors=model.on == "factors")[0])
-        return model
+        self.decomposition = base if self._given else None
+        self.decomposition_, self.mean_ = base, base.mean_
+        inner = truncated(base, self.n_components_)
+        self._projection = Unmixed(inner, changes(self.unmixing_, on_factors=self.on == "factors")[0])

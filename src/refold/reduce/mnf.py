@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -17,11 +17,7 @@ from refold.reduce.leading import check_count
 from refold.reduce.noise import adjust, warn_of_silence
 from refold.reduce.oblique import Oblique
 from refold.reduce.projecting import Projecting
-from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.scaling import refuse_hopeless
-
-_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "snr")
-_NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_pairs_", "n_sweeps_")
 
 
 class MNF(Projecting):
@@ -77,6 +73,14 @@ class MNF(Projecting):
     (3, ('y', 'x', 'component'))
     >>> denoised = model.model(scene.cube, components=model.n_above(10))
     """
+
+    _arrays: ClassVar = {
+        "components": ("component", "feature"),
+        "unmixing": ("component", "feature"),
+        "mean": ("feature",),
+        **dict.fromkeys(("explained_variance", "explained_variance_ratio", "snr"), ("component",)),
+    }
+    _facts = ("n_components_", "n_samples_", "n_features_in_", "n_pairs_", "n_sweeps_")
 
     def __init__(
         self,
@@ -220,64 +224,8 @@ class MNF(Projecting):
             )
         return min(most, above)
 
-    def to_dataset(self) -> xr.Dataset:
-        """The fitted model as a dataset: arrays, and JSON in its attributes.
-
-        Returns
-        -------
-        xarray.Dataset
-            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
-        """
-        check_is_fitted(self)
-        arrays = {
-            "components": (("component", "feature"), self.components_),
-            "unmixing": (("component", "feature"), self.unmixing_),
-            "mean": (("feature",), self.mean_),
-            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
-        }
-        note = {
-            "parameters": self.get_params(deep=False),
-            "fitted": {name: getattr(self, name) for name in _NUMBERS},
-            "dtype": self._dtype.name,
-            "feature_names": getattr(self, "feature_names_in_", None),
-        }
-        return to_dataset(self, arrays, self._signal, note)
-
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
-        """Take up a model from the dataset that `to_dataset` made.
-
-        Parameters
-        ----------
-        dataset : xarray.Dataset
-            In memory, or opened from a store.
-
-        Returns
-        -------
-        MNF
-            Fitted; its scores are those of the model that was saved, to the last bit.
-
-        Raises
-        ------
-        StoreError
-            If the dataset is something else.
-        """
-        note = read_note(dataset, cls.__name__)
-        model = cls(**note["parameters"])
-        for name, value in note["fitted"].items():
-            setattr(model, name, value)
-        if note["feature_names"] is not None:
-            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
-        for name in _OF_COMPONENTS:
-            setattr(model, f"{name}_", dataset[name].values)
-        features = model.n_features_in_
-        model.components_ = dataset["components"].values.reshape(-1, features)
-        model.unmixing_ = dataset["unmixing"].values.reshape(-1, features)
-        model.mean_ = dataset["mean"].values.reshape(features)
-        model._signal = signal_of(dataset, note)
-        model._dtype = np.dtype(note["dtype"])
-        model._projection = Oblique(model.unmixing_, model.components_, model.mean_)
-        return model
+    def _take_up(self, dataset: xr.Dataset) -> None:
+        self._projection = Oblique(self.unmixing_, self.components_, self.mean_)
 
 
 def _edge_pixels(cube: xr.DataArray, direction: Direction) -> int:

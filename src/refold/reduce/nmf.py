@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import n_features, n_pixels
 from refold.engine import Moments, Sample, current_settings, plan_grid, sweep
@@ -16,7 +15,6 @@ from refold.engine.block import Block, Where
 from refold.engine.keeping import Kept
 from refold.reduce.alternating import Alternated, alternate
 from refold.reduce.projecting import Projecting
-from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.scaling import refuse_hopeless, row_factors
 from refold.reduce.starting import (
     Negatives,
@@ -32,11 +30,6 @@ from refold.reduce.unmixing import Sums, Unmix, Unmixing
 
 Vector = npt.NDArray[np.float64]
 
-_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "signal_ratio")
-_NUMBERS = (
-    "n_components_", "n_samples_", "n_features_in_", "n_iter_", "n_sweeps_", "n_negative_", "converged_",
-    "reconstruction_error_",
-)  # fmt: skip
 _PATIENT = 500  # looks at the sample, which is in memory
 
 
@@ -114,6 +107,17 @@ class NMF(Projecting):
     >>> model.transform(phantom.cube).dims
     ('y', 'x', 'component')
     """
+
+    _arrays: ClassVar = {
+        "components": ("component", "feature"),
+        "scale": ("feature",),
+        "errors": ("sweep",),
+        **dict.fromkeys(("explained_variance", "explained_variance_ratio", "signal_ratio"), ("component",)),
+    }
+    _facts = (
+        *("n_components_", "n_samples_", "n_features_in_", "n_iter_", "n_sweeps_", "n_negative_", "converged_"),
+        "reconstruction_error_",
+    )
 
     def __init__(
         self,
@@ -284,63 +288,15 @@ class NMF(Projecting):
             self.components_, self.scale_, weighted=self.scaling == "poisson", clipped=self.negative == "clip"
         )
 
-    def to_dataset(self) -> xr.Dataset:
-        """The fitted model as a dataset, for `from_dataset`: arrays on the signal's coordinates, and JSON."""
-        check_is_fitted(self)
-        arrays = {
-            "components": (("component", "feature"), self.components_),
-            "scale": (("feature",), self.scale_),
-            "errors": (("sweep",), self.errors_),
-            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
-        }
-        parameters = self.get_params(deep=False)
-        if not isinstance(self.random_state, int | None):
-            parameters["random_state"] = None
+    def _told(self) -> dict[str, Any]:
+        parameters = super()._told()
         if not isinstance(self.init, str):
             parameters["init"] = np.asarray(self.init)
-        note = {
-            "parameters": parameters,
-            "fitted": {name: getattr(self, name) for name in _NUMBERS},
-            "dtype": self._dtype.name,
-            "feature_names": getattr(self, "feature_names_in_", None),
-        }
-        return to_dataset(self, arrays, self._signal, note)
+        return parameters
 
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
-        """Take up a model from the dataset that `to_dataset` made.
-
-        Parameters
-        ----------
-        dataset : xarray.Dataset
-            In memory, or opened from a store.
-
-        Returns
-        -------
-        NMF
-            Fitted; its scores are those of the model that was saved, to the last bit.
-
-        Raises
-        ------
-        StoreError
-            If the dataset is something else.
-        """
-        note = read_note(dataset, cls.__name__)
-        model = cls(**note["parameters"])
-        for name, value in note["fitted"].items():
-            setattr(model, name, value)
-        if note["feature_names"] is not None:
-            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
-        for name in (*_OF_COMPONENTS, "errors"):
-            setattr(model, f"{name}_", dataset[name].values)
-        features = model.n_features_in_
-        model.components_ = dataset["components"].values.reshape(-1, features)
-        model.scale_ = dataset["scale"].values.reshape(features) if "scale" in dataset else None
-        model.mean_ = np.zeros(features)
-        model._signal = signal_of(dataset, note)
-        model._dtype = np.dtype(note["dtype"])
-        model._ready()
-        return model
+    def _take_up(self, dataset: xr.Dataset) -> None:
+        self.mean_ = np.zeros(self.n_features_in_)
+        self._ready()
 
     def __sklearn_tags__(self) -> Any:
         """Say whether negative values are refused."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import n_features, n_pixels
 from refold.engine import current_settings, sweep
@@ -18,14 +17,10 @@ from refold.planning.solver import SolverChoice, choose_solver, cost_of, increme
 from refold.reduce.leading import check_count, fix_signs
 from refold.reduce.projecting import Projecting
 from refold.reduce.projection import Projection
-from refold.reduce.saving import read_note, signal_of, to_dataset
 from refold.reduce.scaling import SCALINGS, Scaling
 from refold.reduce.solving import Options, Problem, first_of, first_visitor, warn_of_limits
 from refold.reduce.together import Unfinished
 
-_OF_COMPONENTS = ("explained_variance", "explained_variance_ratio", "singular_values", "angles")
-_NUMBERS = ("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "solver_", "noise_variance_")
-_PROMOTED = ("n_promoted_", "outliers_", "n_empty_")
 SOLVERS = ("auto", "scatter", "subspace", "incremental")
 
 
@@ -101,6 +96,19 @@ class PCA(Projecting):
     >>> PCA(n_components=2).fit(cube).transform(cube).dims
     ('y', 'x', 'component')
     """
+
+    _arrays: ClassVar = {
+        "components": ("component", "feature"),
+        "mean": ("feature",),
+        "scale": ("feature",),
+        **dict.fromkeys(
+            ("explained_variance", "explained_variance_ratio", "singular_values", "angles"), ("component",)
+        ),
+    }
+    _facts = (
+        *("n_components_", "n_samples_", "n_features_in_", "n_empty_", "n_sweeps_", "solver_", "noise_variance_"),
+        *("n_promoted_", "outliers_"),
+    )
 
     def __init__(
         self,
@@ -280,64 +288,8 @@ class PCA(Projecting):
         self._projection = Projection(self.components_, self.mean_, self.scale_, self.scaling == "poisson")
         warn_of_limits(leading, problem.options)
 
-    def to_dataset(self) -> xr.Dataset:
-        """The fitted model as a dataset: arrays, and JSON in its attributes.
-
-        Returns
-        -------
-        xarray.Dataset
-            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
-        """
-        check_is_fitted(self)
-        arrays = {
-            "components": (("component", "feature"), self.components_),
-            "mean": (("feature",), self.mean_),
-            "scale": (("feature",), self.scale_),
-            **{name: (("component",), getattr(self, f"{name}_")) for name in _OF_COMPONENTS},
-        }
-        parameters = self.get_params(deep=False)
-        if not isinstance(self.random_state, int | None):
-            parameters["random_state"] = None
-        fitted = {name: getattr(self, name) for name in (*_NUMBERS, *_PROMOTED)}
-        names = getattr(self, "feature_names_in_", None)
-        note = {"parameters": parameters, "fitted": fitted, "dtype": self._dtype.name, "feature_names": names}
-        return to_dataset(self, arrays, self._signal, note)
-
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
-        """Take up a model from the dataset that `to_dataset` made.
-
-        Parameters
-        ----------
-        dataset : xarray.Dataset
-            In memory, or opened from a store.
-
-        Returns
-        -------
-        PCA
-            Fitted; its scores are those of the model that was saved, to the last bit.
-
-        Raises
-        ------
-        StoreError
-            If the dataset is something else.
-        """
-        note = read_note(dataset, cls.__name__)
-        model = cls(**note["parameters"])
-        for name, value in {"n_promoted_": 0, "outliers_": [], "n_empty_": 0, **note["fitted"]}.items():
-            setattr(model, name, value)
-        model.outliers_ = np.asarray(model.outliers_, np.int64)
-        if note["feature_names"] is not None:
-            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)
-        for name in _OF_COMPONENTS:
-            setattr(model, f"{name}_", dataset[name].values)
-        features = model.n_features_in_
-        model.components_ = dataset["components"].values.reshape(-1, features)
-        model.mean_ = dataset["mean"].values.reshape(features)
-        model.scale_ = dataset["scale"].values.reshape(features) if "scale" in dataset else None
-        model.converged_ = model.angles_ <= model.tol
-        model._signal = signal_of(dataset, note)
-        model._dtype = np.dtype(note["dtype"])
-        model._seen = None
-        model._projection = Projection(model.components_, model.mean_, model.scale_, model.scaling == "poisson")
-        return model
+    def _take_up(self, dataset: xr.Dataset) -> None:
+        self.outliers_ = np.asarray(self.outliers_, np.int64)
+        self.converged_ = self.angles_ <= self.tol
+        self._seen = None
+        self._projection = Projection(self.components_, self.mean_, self.scale_, self.scaling == "poisson")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +16,19 @@ from refold.engine.block import row_dtype
 from refold.errors import CubeError, ParameterError
 from refold.reduce.blockwise import map_pixels
 from refold.reduce.rebuilding import Components, Kept, RowMap, from_scores, kept_components, rebuilt
-from refold.reduce.saving import read, write
+from refold.reduce.saving import Saved
 
 TABLE = ("pixel", "feature")
 
 
-class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
+class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
     """Scores, residuals and reconstructions, of cubes and of tables.
 
-    A subclass fits, sets ``_projection``, ``components_``, ``mean_`` and ``n_components_``, and lays itself out as a
-    dataset and back.
+    A subclass fits, sets ``_projection``, ``components_``, ``mean_`` and ``n_components_``, and declares what of it is
+    to be kept, as `Saved` wants it.
     """
 
     _projection: RowMap
-    _signal: xr.DataArray
-    _dtype: np.dtype[Any]
     n_components_: int
 
     def _enter(self, X: Any, *, reset: bool) -> xr.DataArray:
@@ -223,51 +220,6 @@ class Projecting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 "explained_variance_ratio": conform("explained_variance_ratio", whole["explained_variance_ratio"]),
             }
         )
-
-    def to_dataset(self) -> xr.Dataset:
-        """The fitted model as a dataset."""
-        raise NotImplementedError
-
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
-        """Take up a model from such a dataset."""
-        raise NotImplementedError
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model as a Zarr group.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-            Folder to make.
-
-        Raises
-        ------
-        StoreExistsError
-            If there is something already.
-        """
-        write(self.to_dataset(), path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-            The folder.
-
-        Returns
-        -------
-        Projecting
-            Fitted, of this class.
-
-        Raises
-        ------
-        StoreError
-            If there is no such model.
-        """
-        return cls.from_dataset(read(path))
 
     @property
     def _n_features_out(self) -> int:

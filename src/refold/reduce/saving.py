@@ -3,16 +3,127 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
+from sklearn.utils.validation import check_is_fitted
 
 from refold.errors import StoreError, StoreExistsError
 
 NOTE = "refold_model"
 _ROLE_OF_COMPONENTS = {"role": "signal"}
+
+
+class Saved:
+    """A model that can be kept: it declares what it is made of, and takes up from that what follows from it."""
+
+    _arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by name, less the underscore: dims of what was fitted
+    _facts: ClassVar[tuple[str, ...]] = ()  # attributes that JSON can hold
+
+    _signal: xr.DataArray
+    _dtype: np.dtype[Any]
+    n_features_in_: int
+
+    def to_dataset(self) -> xr.Dataset:
+        """The fitted model as a dataset: arrays, and JSON in its attributes.
+
+        Returns
+        -------
+        xarray.Dataset
+            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
+        """
+        check_is_fitted(self)
+        note = {
+            "parameters": self._told(),
+            "fitted": {name: getattr(self, name) for name in self._facts},
+            "dtype": self._dtype.name,
+            "feature_names": getattr(self, "feature_names_in_", None),
+        }
+        arrays = {name: (dims, getattr(self, f"{name}_")) for name, dims in self._arrays.items()}
+        return to_dataset(self, arrays, self._signal, note)
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Take up a model from the dataset that `to_dataset` made.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            In memory, or opened from a store.
+
+        Returns
+        -------
+        Saved
+            Fitted, of this class; its scores are those of the model that was saved, to the last bit.
+
+        Raises
+        ------
+        StoreError
+            If the dataset is something else.
+        """
+        note = read_note(dataset, cls.__name__)
+        model = cls(**note["parameters"])
+        for name, value in note["fitted"].items():
+            setattr(model, name, value)
+        if note["feature_names"] is not None:
+            model.feature_names_in_ = np.array(note["feature_names"], dtype=object)  # type: ignore[attr-defined] # as scikit-learn does
+        for name, dims in cls._arrays.items():
+            shape = [model.n_features_in_ if dim == "feature" else -1 for dim in dims]
+            value = dataset[name].values if name in dataset else None
+            setattr(model, f"{name}_", value.reshape(shape) if "feature" in dims and value is not None else value)
+        model._signal, model._dtype = signal_of(dataset, note), np.dtype(note["dtype"])
+        model._take_up(dataset)
+        return model
+
+    def _told(self) -> dict[str, Any]:
+        """Parameters that JSON can hold."""
+        parameters: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined] # of an estimator
+        if not isinstance(parameters.get("random_state"), int | None):
+            parameters["random_state"] = None
+        return parameters
+
+    def _take_up(self, dataset: xr.Dataset) -> None:
+        """Make what follows from the arrays, as the last step of being read."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a Zarr group.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Folder to make.
+
+        Raises
+        ------
+        StoreExistsError
+            If there is something already.
+        """
+        write(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            The folder.
+
+        Returns
+        -------
+        Saved
+            Fitted, of this class.
+
+        Raises
+        ------
+        StoreError
+            If there is no such model.
+        """
+        return cls.from_dataset(read(path))
 
 
 def to_dataset(model: Any, arrays: dict[str, Any], signal: xr.DataArray, note: dict[str, Any]) -> xr.Dataset:
