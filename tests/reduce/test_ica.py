@@ -20,7 +20,7 @@ from refold.engine import settings, sweep
 from refold.errors import CubeError, ParameterError, RefoldWarning
 from refold.planning import Grid
 from refold.reduce import ICA, MNF, NMF, PCA, decompose, separate
-from refold.reduce.loading import Tiles
+from refold.reduce.sources.loading import Tiles
 from tests.guards import count_reads, limit_memory, no_compute
 
 ENERGY = np.arange(150)

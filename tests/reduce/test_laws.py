@@ -18,7 +18,7 @@ from refold.engine import Block, Moments, Where, settings, sweep
 from refold.errors import CubeError, DataError, ParameterError, StoreError, StoreExistsError
 from refold.reduce import PCA
 from refold.reduce.exact_product import ExactProduct
-from refold.reduce.image import Image
+from refold.reduce.principal.image import Image
 from tests.guards import no_compute
 
 

@@ -21,9 +21,9 @@ from refold.engine import Block, Where, settings, sweep
 from refold.errors import DataError, ParameterError
 from refold.planning import Grid
 from refold.reduce import NMF
-from refold.reduce.alternating import alternate
-from refold.reduce.nonnegative import least_squares
-from refold.reduce.unmixing import Sums, Unmix
+from refold.reduce.nonnegative.alternating import alternate
+from refold.reduce.nonnegative.kernels import least_squares
+from refold.reduce.nonnegative.unmixing import Sums, Unmix
 from refold.source import synthetic
 from tests.guards import count_reads, limit_memory, no_compute
 

@@ -17,7 +17,7 @@ from refold.embed import Landmarks
 from refold.engine import settings, sweep
 from refold.errors import ParameterError
 from refold.reduce import PCA, Outliers, promote_outliers
-from refold.reduce.unexpected import left_of
+from refold.reduce.rare.unexpected import left_of
 from tests.strategies import chunkings
 
 SHAPE = (40, 50)

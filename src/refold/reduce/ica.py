@@ -12,13 +12,22 @@ from sklearn.base import clone
 
 from refold.cube import navigation_dims, navigation_shape
 from refold.errors import ParameterError
-from refold.reduce.loading import loading_sheets
-from refold.reduce.nesting import base_of, with_base
 from refold.reduce.pca import PCA
 from refold.reduce.projecting import Projecting
-from refold.reduce.separation import Separation, Start, Unmixed, changes, check_choice, ordered, spectra_of, truncated
-from refold.reduce.sheets import axes_of, factor_sheet
-from refold.reduce.whitening import Whitening
+from refold.reduce.sources.loading import loading_sheets
+from refold.reduce.sources.nesting import base_of, with_base
+from refold.reduce.sources.separation import (
+    Separation,
+    Start,
+    Unmixed,
+    changes,
+    check_choice,
+    ordered,
+    spectra_of,
+    truncated,
+)
+from refold.reduce.sources.sheets import axes_of, factor_sheet
+from refold.reduce.sources.whitening import Whitening
 
 Matrix = npt.NDArray[np.float64]
 

@@ -13,10 +13,8 @@ from refold.cube import n_features, n_pixels
 from refold.engine import Moments, Sample, current_settings, plan_grid, sweep
 from refold.engine.block import Block, Where
 from refold.engine.keeping import Kept
-from refold.reduce.alternating import Alternated, alternate
-from refold.reduce.projecting import Projecting
-from refold.reduce.scaling import refuse_hopeless, row_factors
-from refold.reduce.starting import (
+from refold.reduce.nonnegative.alternating import Alternated, alternate
+from refold.reduce.nonnegative.starting import (
     Negatives,
     channel_factors,
     check_options,
@@ -25,8 +23,10 @@ from refold.reduce.starting import (
     refuse_negative,
     sample_rows,
 )
+from refold.reduce.nonnegative.unmixing import Sums, Unmix, Unmixing
+from refold.reduce.projecting import Projecting
+from refold.reduce.scaling import refuse_hopeless, row_factors
 from refold.reduce.together import Together
-from refold.reduce.unmixing import Sums, Unmix, Unmixing
 
 Vector = npt.NDArray[np.float64]
 

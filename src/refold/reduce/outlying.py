@@ -15,8 +15,8 @@ from refold.errors import ParameterError
 from refold.reduce.leading import fix_signs
 from refold.reduce.pca import PCA
 from refold.reduce.projection import Projection
-from refold.reduce.shared import shared_groups
-from refold.reduce.unexpected import Measure, Unexpected, left_of
+from refold.reduce.rare.shared import shared_groups
+from refold.reduce.rare.unexpected import Measure, Unexpected, left_of
 
 Vector = npt.NDArray[np.float64]
 

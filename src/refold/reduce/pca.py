@@ -15,10 +15,10 @@ from refold.engine.machine import machine_rates
 from refold.errors import ParameterError
 from refold.planning.solver import SolverChoice, choose_solver, cost_of, incremental_choice
 from refold.reduce.leading import check_count, fix_signs
+from refold.reduce.principal.solving import Options, Problem, first_of, first_visitor, warn_of_limits
 from refold.reduce.projecting import Projecting
 from refold.reduce.projection import Projection
 from refold.reduce.scaling import SCALINGS, Scaling
-from refold.reduce.solving import Options, Problem, first_of, first_visitor, warn_of_limits
 from refold.reduce.together import Unfinished
 
 SOLVERS = ("auto", "scatter", "subspace", "incremental")

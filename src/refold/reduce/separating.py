@@ -18,7 +18,7 @@ from refold.reduce.exact_product import ExactProduct
 from refold.reduce.ica import ICA
 from refold.reduce.preparing import folded, laid_over, on_grid, over_components
 from refold.reduce.rebuilding import Kept
-from refold.reduce.separation import Start, changes
+from refold.reduce.sources.separation import Start, changes
 from refold.reduce.treating import Way
 
 Rows = npt.NDArray[Any]

@@ -8,8 +8,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refold.reduce.orthomax import orthomax
-from refold.reduce.whitening import whiten
+from refold.reduce.sources.orthomax import orthomax
+from refold.reduce.sources.whitening import whiten
 
 
 def criterion(rows: np.ndarray, gamma: float) -> float:

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits
 from refold.engine import Moments, MomentsResult, sweep
 from refold.errors import ParameterError
 from refold.planning.solver import SolverChoice
-from refold.reduce.image import Image
-from refold.reduce.incremental import Sketch, SketchState, leading_of_sketch
 from refold.reduce.leading import Leading, completed
+from refold.reduce.principal.image import Image
+from refold.reduce.principal.incremental import Sketch, SketchState, leading_of_sketch
+from refold.reduce.principal.scatter import leading_of, scaled_scatter
+from refold.reduce.principal.subspace import SubspaceSolver, random_block
 from refold.reduce.scaling import column_factors, noise_floor, refuse_flat, refuse_hopeless
-from refold.reduce.scatter import leading_of, scaled_scatter
-from refold.reduce.subspace import SubspaceSolver, random_block
 from refold.reduce.together import Together
 
 Vector = npt.NDArray[np.float64]

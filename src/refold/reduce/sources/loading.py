@@ -13,7 +13,7 @@ import xarray as xr
 from refold.cube import navigation_dims, navigation_shape
 from refold.engine import Block, Where, current_settings, sweep
 from refold.engine.sample import pixel_keys
-from refold.reduce.sheets import Sheet, left_out, positions_along
+from refold.reduce.sources.sheets import Sheet, left_out, positions_along
 from refold.reduce.treating import Way
 
 Matrix = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from refold.reduce.unmixing import Sums
+from refold.reduce.nonnegative.unmixing import Sums
 
 Vector = npt.NDArray[np.float64]
 Look = Callable[[Vector], Sums]

@@ -17,11 +17,11 @@ from refold.errors import DataError, ParameterError
 from refold.reduce.exact_product import ExactProduct
 from refold.reduce.leading import fix_signs
 from refold.reduce.oblique import Oblique
-from refold.reduce.orthomax import orthomax
 from refold.reduce.projection import Projection, only_scores
-from refold.reduce.sheets import Sheet
+from refold.reduce.sources.orthomax import orthomax
+from refold.reduce.sources.sheets import Sheet
+from refold.reduce.sources.whitening import WHITENINGS, Whitening, whiten
 from refold.reduce.treating import Treatment, Way
-from refold.reduce.whitening import WHITENINGS, Whitening, whiten
 
 Matrix = npt.NDArray[np.float64]
 _CHOICES = {"algorithm": ("fastica", "orthomax"), "whiten": WHITENINGS, "fun": ("logcosh", "exp", "cube")}

@@ -67,7 +67,7 @@ class Unmixing:
         residual : numpy.ndarray
             Shape (pixel,): root mean square over features of the row less its reconstruction, scaled as for the fit.
         """
-        from refold.reduce.nonnegative import least_squares  # numba takes half a second to import
+        from refold.reduce.nonnegative.kernels import least_squares  # numba takes half a second to import
 
         loadings = np.full((len(rows), len(self.components)), np.nan, rows.dtype)
         residual = np.full(len(rows), np.nan, rows.dtype)
@@ -149,7 +149,7 @@ class Sums:
         numpy.ndarray
             Shape (component, feature).
         """
-        from refold.reduce.nonnegative import least_squares
+        from refold.reduce.nonnegative.kernels import least_squares
 
         found = least_squares(self.gram, self.cross.T)[0].T
         unused = np.diag(self.gram) == 0
@@ -229,7 +229,7 @@ class Unmix:
         return np.maximum(part, 0, out=part) if self.clipped else part
 
     def _add(self, state: Sums, rows: npt.NDArray[Any], rounded: npt.NDArray[Any], gram: Vector) -> None:
-        from refold.reduce.nonnegative import least_squares
+        from refold.reduce.nonnegative.kernels import least_squares
 
         weights = row_factors(rows) if self.weighted else np.ones(len(rows))
         loadings, explained = least_squares(gram, (rows @ rounded.T).astype(np.float64))

@@ -1,0 +1,1 @@
+"""How nonnegative factors are found: alternating least squares by sweeps."""

@@ -1,0 +1,1 @@
+"""How sources are told apart: by independence or simplicity of factors or loadings."""
