@@ -230,7 +230,7 @@ class Backproject(Section):
 
 @dataclass(frozen=True)
 class Resources(Section):
-    """What a run may use. It is no part of any fingerprint: it changes nothing in the answer, but for the sample of NMF.
+    """What a run may use. It is in no fingerprint: nothing in the answer depends on it, but for the sample of NMF.
 
     Parameters
     ----------
