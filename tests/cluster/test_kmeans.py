@@ -113,6 +113,15 @@ def test_centres_have_the_coordinates_of_the_signal() -> None:
     np.testing.assert_array_equal(again.labels_, model.labels_)
 
 
+@pytest.fixture
+def control_c():
+    """Control-C as at a terminal: processes that pytest-xdist starts ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("control_c")
 @pytest.mark.parametrize("memory", BUDGETS)
 def test_control_c_gives_the_last_whole_iteration(memory) -> None:
     rows = blobs(clusters=30, n=3000)

@@ -186,6 +186,7 @@ with settings(memory=sys.argv[1], workers=2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_memory_stays_within_the_budget() -> None:
     """80 MB, of which blocks are kept as far as the budget goes."""

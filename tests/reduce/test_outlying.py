@@ -63,6 +63,7 @@ KINDS = ("gaussian", "blurred", "spikes", "counts", "weighted counts")
 # --- a phase is found -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_20_pixels_in_262_144_that_no_component_carries() -> None:
     cube, truth = scene((512, 512), 64, shift=11, rare=20)
     plain = PCA(6).fit(cube)
