@@ -386,3 +386,21 @@ def test_scores_eight_times_larger_than_the_memory_are_written_within_it(tmp_pat
         assert size >= 8 * 64_000_000
         assert path.stat().st_size < 1.05 * size  # no tile was written twice
         assert raster.read(8, window=((4000, 4096), (4000, 4096))).min() > 0
+
+
+def test_a_single_pixel_keeps_its_place(tmp_path):
+    here = placed(labels_like((4, 5)), "labels")[1:2, 2:3]
+    with rasterio.open(refold.to_geotiff(here, tmp_path / "a.tif")) as file:
+        assert file.xy(0, 0) == (float(here.x[0]), float(here.y[0]))
+
+
+def test_a_reference_system_that_gdal_does_not_know(tmp_path):
+    here = placed(labels_like(), "labels").assign_coords(spatial_ref=((), 0, {"crs_wkt": 'PROJCS["nonsense"]'}))
+    with pytest.raises(CubeError, match="nonsense"):
+        refold.to_geotiff(here, tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_data_that_is_no_number(tmp_path):
+    with pytest.raises(ParameterError, match="nodata='x'"):
+        refold.to_geotiff(placed(np.ones((2, 3), "f4")), tmp_path / "a.tif", nodata="x")

@@ -122,7 +122,7 @@ def test_constant_and_empty_bands_are_drawn():
 
 
 def test_percentiles_that_are_none():
-    for percent in ((98, 2), (2, 2), (-1, 50), (2, 101), (2,)):
+    for percent in ((98, 2), (2, 2), (-1, 50), (2, 101), (2,), 2, "ab", None):
         with pytest.raises(ParameterError, match="percent"):
             refold.composite(scene(), percent=percent)
 

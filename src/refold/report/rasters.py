@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from refold.cube import as_cube, navigation_dims
-from refold.cube.georeference import crs_of, transform_of
+from refold.cube.georeference import crs_of, name_of, transform_of
 from refold.engine import Block, Where, plan_grid, sweep
 from refold.errors import CubeError, ParameterError, StoreError
 from refold.planning import Grid
@@ -215,21 +216,36 @@ def _rows_columns_bands(array: xr.DataArray) -> xr.DataArray:
 def _place_of(array: xr.DataArray) -> dict[str, Any]:
     """Transform and reference system, as far as the coordinates say them."""
     import rasterio
-    from rasterio.crs import CRS
 
     crs, transform = crs_of(array), transform_of(array)
     calibrated = any("units" in array.coords[dim].attrs for dim in ("y", "x") if dim in array.coords)
     if crs is None and not calibrated:
         return {}  # positions were only counted
     missing = any(dim not in array.coords for dim in ("y", "x"))
-    if transform is None and (crs is not None or not missing) and (missing or array.shape[:2] != (1, 1)):
+    if transform is None and not missing and array.shape[:2] == (1, 1):  # nothing says how large a single pixel is
+        transform = (1.0, 0.0, float(array.x[0]) - 0.5, 0.0, -1.0, float(array.y[0]) + 0.5)
+    if transform is None and (crs is not None or not missing):
         raise CubeError(
             "positions along y and x that are missing or uneven",
             "even ones, as a GeoTIFF has no others",
             "bring the map to a regular grid, as with interp(y=…, x=…), or drop its coordinates",
         )
     place: dict[str, Any] = {} if transform is None else {"transform": rasterio.Affine(*transform)}
-    return place if crs is None else place | {"crs": CRS.from_user_input(crs)}
+    return place if crs is None else place | {"crs": _known_to_gdal(crs)}
+
+
+def _known_to_gdal(crs: str) -> Any:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise CubeError(
+            f"a reference system {name_of(crs)!r}",
+            "one that GDAL knows",
+            "drop the coordinate spatial_ref, or set another by refold.cube.georeference.spatial_ref",
+        ) from error
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -250,6 +266,8 @@ def _nodata(array: xr.DataArray, dtype: np.dtype[Any], given: float | None, clas
     if given is None:
         return math.nan if dtype.kind == "f" else -1 if array.name in _LABELS and dtype.kind == "i" else None
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    if not isinstance(given, numbers.Real):
+        raise ParameterError(f"nodata={given!r}", "a number", "leave it out for the default")
     if not (limits.min <= given <= limits.max and (dtype.kind == "f" or float(given).is_integer())) and not (
         dtype.kind == "f" and math.isnan(given)
     ):

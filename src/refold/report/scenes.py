@@ -70,6 +70,10 @@ def composite(
     Percentiles are exact; `refold.composite` says in how many sweeps. Larger scenes are then averaged over blocks to at
     most 1024 pixels a side, in one more.
     """
+    from matplotlib import colormaps
+
+    if colours not in colormaps:
+        raise ParameterError(f"colours={colours!r}", "a colour map of matplotlib", "write gray, viridis or magma")
     shown = stretched(_north_up(cube), bands, percent)
     with drawing(theme) as look:
         page = _page(shown, look, width)

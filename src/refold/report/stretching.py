@@ -117,7 +117,7 @@ def _named(cube: xr.DataArray, axis: Axis, name: str) -> list[int]:
 
 
 def _nearest(axis: Axis, bands: float | Sequence[float]) -> list[int]:
-    wanted = np.atleast_1d(np.asarray(bands, np.float64))
+    wanted = _numbers(bands)
     if wanted.shape not in {(1,), (3,)}:
         raise ParameterError(f"bands={bands!r}", "one number, or three for red, green, blue", "change their number")
     gaps = np.abs(np.diff(np.sort(axis.values)))
@@ -156,9 +156,18 @@ def coloured(picture: xr.DataArray) -> Stretched:
 
 
 def _shares(percent: Sequence[float]) -> tuple[float, float]:
-    if len(percent) != 2 or not 0 <= percent[0] < percent[1] <= 100:
+    shares = _numbers(percent)
+    if shares.shape != (2,) or not 0 <= shares[0] < shares[1] <= 100:
         raise ParameterError(f"percent={percent!r}", "two percentiles between 0 and 100, rising", "write (2, 98)")
-    return percent[0] / 100, percent[1] / 100
+    return float(shares[0]) / 100, float(shares[1]) / 100
+
+
+def _numbers(given: Any) -> NDArray[np.float64]:
+    """Read numbers; none where there are others than numbers."""
+    try:
+        return np.atleast_1d(np.asarray(given, np.float64))
+    except (TypeError, ValueError):
+        return np.empty(0)
 
 
 def stretch(values: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.uint8]:
