@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import spectral
@@ -206,3 +207,28 @@ def test_a_header_that_is_not_envis_is_left_to_others(tmp_path):
     (tmp_path / "a.mib").write_bytes(bytes(100))
     with pytest.raises(UnknownFormatError, match=r"open a\.mib beside it"):
         refold.open(tmp_path / "a.hdr")
+
+
+def test_a_file_that_only_shares_the_stem_is_not_read_as_the_scene(tmp_path):
+    values = np.arange(24, dtype="int16").reshape(2, 3, 4)
+    header = save(tmp_path, values)
+    with h5py.File(tmp_path / "scene.mat", "w") as file:
+        file["other"] = np.ones((2, 3, 4))
+    (tmp_path / "scene.txt").write_bytes(bytes(100))
+    (tmp_path / "scene.dat").write_bytes(b"%PDF-1.7" + bytes(100))
+    for name in ("scene.mat", "scene.txt", "scene.dat"):
+        with pytest.raises(UnknownFormatError):
+            refold.open(tmp_path / name)
+    np.testing.assert_array_equal(refold.open(tmp_path / "scene.img"), values)
+
+
+@pytest.mark.parametrize("suffix", [".rfl", ".2020"])
+def test_numbers_under_any_suffix_are_found_where_they_have_the_size_of_the_header(tmp_path, suffix):
+    values = np.arange(24, dtype="int16").reshape(2, 3, 4)
+    header = save(tmp_path, values)
+    data = header.with_suffix(".img").rename(header.with_suffix(suffix))
+    for path in (data, header):
+        np.testing.assert_array_equal(refold.open(path), values)
+    header.write_text(header.read_text().replace("interleave = bil", "interleave = cube"))
+    with pytest.raises(UnknownFormatError):
+        refold.open(data)

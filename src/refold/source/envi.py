@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,38 @@ _FIELD = re.compile(r"^[ \t]*([^=\n;{}]+?)[ \t]*=[ \t]*(\{[^}]*\}|[^\n]*)", re.M
 
 
 def header_beside(path: Path) -> Path | None:
-    """Find the ENVI header of a file: itself, or the one beside it; None if there is none."""
-    own = [path] if path.suffix.lower() == ".hdr" else []
-    beside = [path.with_name(f"{path.name}{suffix}") for suffix in (".hdr", ".HDR")]
-    beside += [path.with_suffix(suffix) for suffix in (".hdr", ".HDR")]
-    for header in own or beside:
-        if header.is_file():
-            with header.open("rb") as file:
-                if file.read(len(MARK)) == MARK:
-                    return header
+    """Find the ENVI header of a file: itself, or the one beside it; None if there is none.
+
+    A header of the same stem is of this file only if its numbers lie in it: notes and pictures share stems with scenes.
+    """
+    if path.suffix.lower() == ".hdr":
+        return path if _is_header(path) else None
+    for suffix in (".hdr", ".HDR"):
+        if _is_header(exact := path.with_name(f"{path.name}{suffix}")):
+            return exact
+    for suffix in (".hdr", ".HDR"):
+        header = path.with_suffix(suffix)
+        if _is_header(header) and (path.suffix.lower() in _SUFFIXES or _is_of(header, path)):
+            return header
     return None
+
+
+def _is_header(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MARK)) == MARK
+
+
+def _is_of(header: Path, path: Path) -> bool:
+    """Whether a file is the one where a header's numbers are looked for."""
+    fields = read_header(header)
+    try:
+        shape = [_whole(header, fields, key) for key in ("bands", "lines", "samples")]
+        _, dtype = _layout(header, fields, shape[0])
+        return _numbers_of(header, _needed(fields, shape, dtype)).samefile(path)
+    except SourceError:
+        return False
 
 
 def envi_signals(path: Path, header: Path) -> list[Signal]:
@@ -105,8 +127,7 @@ def _stored(
     path: Path, header: Path, fields: Mapping[str, str], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Path, Stored]:
     """Say where the numbers lie, and check that they are all there."""
-    offset = int(_number(fields, "header offset", 0))
-    needed = offset + math.prod(shape) * dtype.itemsize
+    offset, needed = int(_number(fields, "header offset", 0)), _needed(fields, shape, dtype)
     data = _numbers_of(header, needed) if path == header else path
     actual = data.stat().st_size
     if actual < needed:
@@ -114,6 +135,11 @@ def _stored(
         raise SourceError(f"{actual} bytes in {data}", wanted, "copy or export it again, or correct the header")
     reader = RawRegion(str(data), shape, dtype.str, offset)
     return data, Stored(reader, shape, dtype, (1,) * len(shape), (reader, data.stat().st_mtime_ns))
+
+
+def _needed(fields: Mapping[str, str], shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """How many bytes a file of these numbers has."""
+    return int(_number(fields, "header offset", 0)) + math.prod(shape) * dtype.itemsize
 
 
 def read_header(path: Path) -> dict[str, str]:

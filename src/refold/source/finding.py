@@ -19,6 +19,11 @@ _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 _NPY = b"\x93NUMPY"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+# Files of other formats, which a scene's header may lie beside. Not gzip: ENVI compresses numbers by it.
+_NO_SCENE = (
+    _HDF5, _ZIP, b"\x0e\x03\x13\x01", b"MATLAB 5.0", b"\x89PNG\r\n\x1a\n", b"GIF8", b"%PDF-",
+    b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb",
+)  # fmt: skip
 
 
 def where_of(path: Any) -> str:
@@ -170,6 +175,8 @@ def _scene(path: Path, start: bytes) -> list[Signal] | None:
         return netcdf_signals(path, classic=True)
     if start.startswith(MARKS):
         return geotiff_signals(path) if is_georeferenced(path) else None
+    if start.startswith(_NO_SCENE):
+        return None
     header = header_beside(path)
     return None if header is None else envi_signals(path, header)
 
