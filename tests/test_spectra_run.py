@@ -39,6 +39,8 @@ def test_each_method_reduces_a_run(method: str, tmp_path: Path):
     model = {"pca": refold.PCA, "mnf": refold.MNF, "nmf": refold.NMF, "ica": refold.ICA}[method]
     again = model.load(tmp_path / "a.run.zarr" / "stages" / "reduce" / "model")
     mended = remove_spikes(cube, 12.0).cube
+    counts, middles = run.score_histogram.values, run.deviation.values
+    np.testing.assert_allclose((counts * middles**2).sum(axis=1) / cube[..., 0].size, 1, rtol=0.25)
     np.testing.assert_array_equal(again.transform(mended).values, run.scores.values)
 
 
@@ -59,8 +61,26 @@ def test_a_recipe_takes_the_steps_of_their_functions(tmp_path: Path):
         ({"prepare": {"background": {"zero_before": True}}}, "window"),
         ({"reduce": {"method": "nmf", "solver": "scatter"}}, "reduce.solver"),
         ({"reduce": {"method": "ica", "outliers": 100}}, "reduce.outliers"),
+        ({"reduce": {"method": "nmf", "n_components": 0.9}}, "n_components"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tables, named: str):
     with pytest.raises(RecipeError, match=named):
         Recipe(**tables)
+
+
+def test_a_parameter_that_no_method_has_is_named_before_anything_is_read():
+    cube, _ = spectra()
+    for method, name in (("nmf", "toll"), ("mnf", "random_state"), ("ica", "decomposition")):
+        with pytest.raises(RecipeError, match=f"reduce.parameters.{name}"):
+            refold.plan(cube, reduce={"method": method, "parameters": {name: 1}})
+
+
+def test_sources_among_loadings_take_one_sweep_more():
+    cube, _ = spectra()
+    cube = cube.chunk(y=8)
+    plans = {
+        on: refold.plan(cube, reduce={"method": "ica", "parameters": {"on": on}}) for on in ("factors", "loadings")
+    }
+    assert plans["loadings"].sizes.reduce_sweeps == plans["factors"].sizes.reduce_sweeps + 1
+    assert plans["loadings"].sizes.materialise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from refold.cube import n_features, n_pixels
 from refold.engine.visitor import AnyVisitor
+from refold.errors import RecipeError
 from refold.planning.solver import SolverChoice, cost_of_factors, cost_of_noise
 from refold.recipe import Reduce
 from refold.reduce import ICA, MNF, NMF, PCA, promote_outliers
@@ -28,7 +32,16 @@ class Reducer:
     def __init__(self, options: Reduce) -> None:
         self.options = options
         self.reduces = options.method != "none"
-        self.model = _MODELS[options.method](**options.arguments())
+        kind = _MODELS[options.method]
+        known = set(kind._get_param_names()) - {"decomposition"}  # which is no plain value
+        for name in options.arguments():
+            if name not in known:
+                raise RecipeError(
+                    f"reduce.parameters.{name} with reduce.method = {options.method!r}",
+                    f"one of {', '.join(sorted(known))}",
+                    "rename it, or leave it out",
+                )
+        self.model = kind(**options.arguments())
 
     def cost(self, cube: xr.DataArray) -> SolverChoice:
         """What fitting the model is expected to take."""
@@ -37,8 +50,11 @@ class Reducer:
             return cost_of_noise(pixels, features)
         if isinstance(self.model, NMF):
             return cost_of_factors(pixels, features, self.model.n_components, _SWEEPS_OF_NMF)
-        pca = PCA(self.model.n_components, center=False) if isinstance(self.model, ICA) else self.model
-        return pca.choose(cube)
+        if isinstance(self.model, ICA):  # loadings take one sweep more
+            found = PCA(self.model.n_components, center=False).choose(cube)
+            return replace(found, sweeps=found.sweeps + (self.model.on == "loadings"))
+        choice: SolverChoice = self.model.choose(cube)
+        return choice
 
     def visitors(self, cube: xr.DataArray) -> tuple[AnyVisitor, ...]:
         """What a sweep over the features is to feed first."""
@@ -55,6 +71,12 @@ class Reducer:
             self.model.settle(cube, results)
         if self.options.outliers:
             self.model = promote_outliers(self.model, cube, self.options.outliers)
+
+    @property
+    def deviations(self) -> npt.NDArray[np.float64]:
+        """How far scores usually lie from 0, along each component."""
+        own = getattr(self.model, "score_deviations_", None)  # components of length 1 need none
+        return np.asarray(np.sqrt(self.model.explained_variance_) if own is None else own)
 
     def note(self) -> dict[str, Any]:
         """What was found, for the record of the run."""

@@ -118,8 +118,7 @@ class Work(Outline):
         model.save(self.store.path / REDUCE / "model")  # in full precision, for refold.PCA.load and the like
         targets = self.store.targets(REDUCE, templates, chunks)
         project = Once(model.project)
-        deviations = np.sqrt(model.explained_variance_)
-        counts = Histogram(SCORE_EDGES, per_feature=True, of=InDeviations(project, deviations))
+        counts = Histogram(SCORE_EDGES, per_feature=True, of=InDeviations(project, self.reducer.deviations))
         _, found = sweep(cube, ZarrWriter(targets, project, shared=shared), counts, grid=grid, label="scores")
         self.store.write(REDUCE, score_histogram(found))
         return self.reducer.note()

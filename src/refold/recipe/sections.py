@@ -72,6 +72,12 @@ class Reduce(Section):
         super().__post_init__()
         if self.outliers and self.method == "none":
             raise RecipeError("reduce.outliers without components", "a method that leaves a residual", "leave it out")
+        if self.method in ("mnf", "nmf", "ica") and isinstance(self.n_components, float):
+            raise RecipeError(
+                f"reduce.n_components = {self.n_components} with reduce.method = {self.method!r}",
+                "a whole number: only principal components are kept by their share of the variance",
+                "write n_components = 5",
+            )
         for item in fields(self) if self.method in ("mnf", "nmf", "ica") else ():
             if item.name in _OF_PCA and getattr(self, item.name) != item.default:
                 raise RecipeError(

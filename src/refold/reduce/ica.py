@@ -78,6 +78,8 @@ class ICA(Projecting):
     explained_variance_, explained_variance_ratio_ : numpy.ndarray
         Shape (component,): what all explain together, shared out by the energy of each. Sources are not orthogonal, so
         that none has a share of its own.
+    score_deviations_ : numpy.ndarray
+        Shape (component,): standard deviation of the scores.
     decomposition_ : Projecting
         The fitted model that was started from.
     mean_ : numpy.ndarray
@@ -121,7 +123,7 @@ class ICA(Projecting):
     _arrays: ClassVar = {
         "components": ("component", "feature"),
         "unmixing": ("component", "of_component"),
-        **dict.fromkeys(("explained_variance", "explained_variance_ratio"), ("component",)),
+        **dict.fromkeys(("explained_variance", "explained_variance_ratio", "score_deviations"), ("component",)),
     }
     _facts = (
         *("n_components_", "n_samples_", "n_features_in_", "n_sweeps_", "n_iter_", "converged_", "sampled_"),
@@ -251,6 +253,8 @@ class ICA(Projecting):
         """The decomposition to start from, and whether it is fitted already; a copy, if it is not."""
         base = self.decomposition
         if base is not None:
+            if not isinstance(base, Projecting):
+                raise ParameterError(f"decomposition={base!r}", "a PCA or MNF, fitted or not", "write refold.MNF(5)")
             fitted = hasattr(base, "components_")
             return (base if fitted else clone(base)), fitted
         if self.n_components is None:
@@ -283,6 +287,7 @@ class ICA(Projecting):
         self.unmixing_, shares = ordered(unmixing, start.factors, variance, on_factors=on_factors)
         into, back = changes(self.unmixing_, on_factors=on_factors)
         self.components_ = back @ spectra_of(start.inner, base, count)
+        self.score_deviations_ = np.sqrt(np.einsum("ji,j,ji->i", into, variance, into))
         self.explained_variance_ = shares * variance.sum()
         self.explained_variance_ratio_ = shares * base.explained_variance_ratio_[:count].sum()
         self.n_components_ = count

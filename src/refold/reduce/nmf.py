@@ -69,8 +69,10 @@ class NMF(Projecting):
     signal_ratio_ : numpy.ndarray
         Shape (component,): share of the whole signal.
     explained_variance_, explained_variance_ratio_ : numpy.ndarray
-        Shape (component,): variance of the data that each component has alone, and its share of the whole. They do not
-        add up, since components are not orthogonal.
+        Shape (component,): what all explain together, scaled as for the fit, shared out by the variance that each has
+        alone. Components are not orthogonal, so that none has a share of its own.
+    score_deviations_ : numpy.ndarray
+        Shape (component,): root mean square of the scores.
     reconstruction_error_ : float
         Length (Frobenius norm) of the data less their reconstruction, scaled as for the fit.
     errors_ : numpy.ndarray
@@ -112,7 +114,9 @@ class NMF(Projecting):
         "components": ("component", "feature"),
         "scale": ("feature",),
         "errors": ("sweep",),
-        **dict.fromkeys(("explained_variance", "explained_variance_ratio", "signal_ratio"), ("component",)),
+        **dict.fromkeys(
+            ("explained_variance", "explained_variance_ratio", "signal_ratio", "score_deviations"), ("component",)
+        ),
     }
     _facts = (
         *("n_components_", "n_samples_", "n_features_in_", "n_iter_", "n_sweeps_", "n_negative_", "converged_"),
@@ -274,10 +278,14 @@ class NMF(Projecting):
         order = np.argsort(-signal, kind="stable")
         self.components_ = np.ascontiguousarray((factors / np.where(areas > 0, areas, 1.0)[:, None])[order])
         self.signal_ratio_ = signal[order] / (self.n_samples_ * float(mean.sum()))
+        self.score_deviations_ = (np.sqrt(sums.squares / self.n_samples_) * areas)[order]
         spread = sums.squares / self.n_samples_ - (sums.loadings / self.n_samples_) ** 2
-        self.explained_variance_ = (np.maximum(spread, 0) * np.einsum("ij,ij->i", factors, factors))[order]
-        whole = float(variance.sum())
-        self.explained_variance_ratio_ = self.explained_variance_ / (whole if whole > 0 else 1.0)
+        alone = (np.maximum(spread, 0) * np.einsum("ij,ij->i", factors, factors))[order]
+        weights = 1.0 if self.scale_ is None else self.scale_**2
+        total = float((variance * weights).sum()) * self.n_samples_
+        explained = max(0.0, 1.0 - found.error**2 / total) if total > 0 else 0.0
+        self.explained_variance_ratio_ = explained * alone / max(alone.sum(), np.finfo(float).tiny)
+        self.explained_variance_ = self.explained_variance_ratio_ * float(variance.sum())
         self.n_components_, self.mean_ = len(factors), np.zeros(self.n_features_in_)
         self.errors_, self.n_iter_, self.converged_ = np.array(found.errors), len(found.errors), found.converged
         self.reconstruction_error_ = found.error

@@ -74,6 +74,11 @@ class Oblique:
             residual[part] = np.sqrt(np.einsum("ij,ij->i", left, left) / len(self.mean))
         return scores, residual
 
+    def only(self, kept: tuple[int, ...]) -> Oblique:
+        """The same along some of the directions; their scores stay what they are."""
+        chosen = list(kept)
+        return Oblique(self.unmixing[chosen], self.components[chosen], self.mean)
+
     def backward(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Rows that these scores stand for.
 

@@ -81,8 +81,9 @@ class Saved:
     def _told(self) -> dict[str, Any]:
         """Parameters that JSON can hold."""
         parameters: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined] # of an estimator
-        if not isinstance(parameters.get("random_state"), int | None):
-            parameters["random_state"] = None
+        seed = parameters.get("random_state")
+        if not isinstance(seed, int | None):
+            parameters["random_state"] = int(seed) if isinstance(seed, np.integer) else None
         return parameters
 
     def _take_up(self, dataset: xr.Dataset) -> None:

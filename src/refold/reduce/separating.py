@@ -13,10 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from refold.cube import check_cube
 from refold.engine import Block
+from refold.errors import ParameterError
 from refold.reduce.decomposition import Decomposition
 from refold.reduce.exact_product import ExactProduct
 from refold.reduce.ica import ICA
 from refold.reduce.preparing import folded, laid_over, on_grid, over_components
+from refold.reduce.projecting import Projecting
 from refold.reduce.rebuilding import Kept
 from refold.reduce.sources.separation import Start, changes
 from refold.reduce.treating import Way
@@ -65,6 +67,12 @@ def separate(
     """
     if isinstance(decomposition, Decomposition):
         return _separated(decomposition, n_components, options)
+    if not isinstance(decomposition, Projecting):
+        raise ParameterError(
+            f"a {type(decomposition).__name__}",
+            "a Decomposition, or a fitted PCA or MNF",
+            "decompose the cube first, as in refold.separate(refold.decompose(cube))",
+        )
     check_is_fitted(decomposition)
     model = _starting(ICA(n_components, decomposition=decomposition, **options), decomposition)
     told = None if cube is None else decomposition._enter(check_cube(cube), reset=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,8 @@ def check_options(model: Any) -> None:
             raise ParameterError(f"{name}={getattr(model, name)!r}", f"one of {allowed}", f"choose {name} among these")
     for name, least in (("n_components", 1), ("max_iter", 1), ("tol", 0), ("sample_size", 1)):
         value = getattr(model, name)
-        kind = float | int if name == "tol" else int
-        wrong = isinstance(value, bool) or not isinstance(value, kind | np.integer)
+        kind = Real if name == "tol" else Integral
+        wrong = isinstance(value, bool) or not isinstance(value, kind)
         if (value is not None or name != "sample_size") and (wrong or not value >= least):
             raise ParameterError(f"{name}={value!r}", f"a number of {least} or more", f"choose another {name}")
     if isinstance(model.init, str) and model.init not in INITS:

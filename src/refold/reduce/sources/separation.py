@@ -64,6 +64,14 @@ class Separation:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             check_choice(name, getattr(self, name), allowed)
+        for name in ("diff_order", "max_iter"):
+            if not isinstance(getattr(self, name), int | np.integer):
+                raise ParameterError(f"{name}={getattr(self, name)!r}", "a whole number", "round it")
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer | np.random.RandomState | None) or (
+            isinstance(seed, int | np.integer) and seed < 0
+        ):
+            raise ParameterError(f"random_state={seed!r}", "a whole number of 0 or more", "choose one, as 0")
         for name, least in (("diff_order", 0), ("max_iter", 1), ("tol", 0), ("gamma", 0)):
             value = getattr(self, name)
             if value is not None and not value >= least:
@@ -281,12 +289,12 @@ def count_of(base: Any, wanted: int | None) -> int:
             "start from one of these",
         )
     have = base.n_components_
-    count = have if wanted is None else int(wanted)
-    if not 1 <= count <= have:
+    count = have if wanted is None else wanted
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= have:
         raise ParameterError(
             f"n_components={wanted} of a decomposition with {have}", f"1 to {have}", "decompose into more"
         )
-    return count
+    return int(count)
 
 
 def truncated(base: Any, count: int) -> Any:
@@ -294,12 +302,6 @@ def truncated(base: Any, count: int) -> Any:
     projection = base._projection
     if count == base.n_components_:
         return projection
-    if not hasattr(projection, "only"):
-        raise ParameterError(
-            f"{count} sources of {base.n_components_} components of {type(base).__name__}",
-            "as many sources as components",
-            f"fit it with n_components={count}",
-        )
     return projection.only(tuple(range(count)))
 
 
