@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import refold
+from refold.errors import ParameterError
 from refold.reduce import PCA, decompose, separate
 from tests.guards import no_compute
 from tests.reduce.test_ica import DOSE, ENERGY, maps, matched, phantom, spectra
@@ -156,3 +157,32 @@ def test_decomposing_by_ica_at_once() -> None:
     at_once = decompose(cube, refold.ICA(3))
     xr.testing.assert_allclose(at_once.factors, by_name.factors)
     xr.testing.assert_allclose(at_once.loadings, by_name.loadings, rtol=1e-4)
+
+
+def test_sources_of_the_first_components_of_mnf():
+    cube = phantom()
+    base = refold.MNF(6).fit(cube)
+    found = separate(base, 3)
+    assert found.n_components_ == 3
+    alone = separate(refold.MNF(3).fit(cube))
+    np.testing.assert_allclose(np.abs(found.components_), np.abs(alone.components_), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"diff_order": 1.5}, "diff_order"),
+        ({"max_iter": 10.5}, "max_iter"),
+        ({"random_state": -1}, "random_state"),
+        ({"random_state": np.random.default_rng(0)}, "random_state"),
+        ({"n_components": 2.5}, "n_components"),
+    ],
+)
+def test_options_that_are_none_are_named(options, named):
+    with pytest.raises(ParameterError, match=named):
+        separate(refold.PCA(4).fit(phantom()), **options)
+
+
+def test_what_is_not_decomposed_is_refused():
+    with pytest.raises(ParameterError, match="decompose the cube first"):
+        separate(phantom())
