@@ -120,6 +120,21 @@ def test_no_data_and_empty_bands(tmp_path, interleave):
     assert cube.good.values.tolist() == [True, True, False, True, True, True]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "stored", "said"),
+    [
+        ("float32", float(np.finfo("f4").min), "-3.40282347e+38"),
+        ("int64", -9223372036854775806, "-9223372036854775806"),
+        ("int16", -9999, "-9999.0"),
+    ],
+)
+def test_no_data_at_the_end_of_a_type(tmp_path, dtype, stored, said):
+    values = np.ones((3, 4, 2), dtype)
+    values[1, 2] = stored
+    cube = refold.open(save(tmp_path, values, data_ignore_value=said))
+    np.testing.assert_array_equal(np.isnan(cube), values == stored)
+
+
 def test_gains_and_offsets_are_applied_band_by_band(tmp_path):
     stored = np.random.default_rng(0).integers(0, 100, (4, 3, 3)).astype("int16")
     gains, offsets = np.array([0.5, 2.0, 1.0]), np.array([0.0, 1.0, -3.0])
@@ -211,7 +226,7 @@ def test_a_header_that_is_not_envis_is_left_to_others(tmp_path):
 
 def test_a_file_that_only_shares_the_stem_is_not_read_as_the_scene(tmp_path):
     values = np.arange(24, dtype="int16").reshape(2, 3, 4)
-    header = save(tmp_path, values)
+    save(tmp_path, values)
     with h5py.File(tmp_path / "scene.mat", "w") as file:
         file["other"] = np.ones((2, 3, 4))
     (tmp_path / "scene.txt").write_bytes(bytes(100))

@@ -30,6 +30,15 @@ def test_values_are_those_of_h5py_scaled_with_nan_for_no_data(tmp_path, layout):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(cube.data)), as_reflectance(stored))
 
 
+def test_a_no_data_value_of_64_bits_keeps_all_its_digits(tmp_path):
+    stored = np.ones((3, 4, 5), "int64")
+    stored[1, 2] = -9223372036854775806
+    path = neon(tmp_path / "scene.h5", stored)
+    with h5py.File(path, "r+") as file:
+        file["SJER/Reflectance/Reflectance_Data"].attrs["Data_Ignore_Value"] = stored[1, 2, :1]
+    np.testing.assert_array_equal(np.isnan(refold.open(path)), stored != 1)
+
+
 def test_bands_have_wavelengths_widths_and_bad_windows(tmp_path):
     cube = refold.open(neon(tmp_path / "scene.h5", reflectances(SHAPE)))
     wavelength = np.linspace(400, 2500, SHAPE[2])

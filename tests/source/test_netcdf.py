@@ -91,6 +91,15 @@ def test_a_time_series_of_maps_is_a_signal_over_time(tmp_path):
     np.testing.assert_array_equal(cube, series.transpose("lat", "lon", "time"))
 
 
+@pytest.mark.parametrize("fill", [np.int64(-9223372036854775806), np.uint64(18446744073709551614)])
+def test_fill_values_of_64_bits_keep_all_their_digits(tmp_path, fill):
+    values = np.full((6, 7, 5), fill)
+    values[2] = 3
+    scene = xr.Dataset({"v": (("y", "x", "band"), values, {"_FillValue": fill})})
+    scene.to_netcdf(tmp_path / "scene.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(np.isnan(refold.open(tmp_path / "scene.nc")), values == fill)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_bytes_that_are_counts_are_left_to_xarray(tmp_path, engine):
     values = np.array([[[0, 200, 255]]], "uint8").repeat(2, 0)

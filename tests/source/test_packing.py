@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refold.source import packing as module
 from refold.source import scene as scenes
-from refold.source.packing import PackedRegion, Packing
+from refold.source.packing import PackedRegion, Packing, exact
 from refold.source.scene import Place, bands_with_data, map_info
 
 
@@ -60,6 +60,35 @@ def test_one_over_a_whole_number_divides():
     assert Packing.scaled((0.5, 0.1)).factor == (0.5, 0.1)
     assert Packing.scaled(0.37).factor == 0.37
     assert not Packing.scaled(1.0).scales
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("digits", [7, 9, 16])
+def test_the_lowest_float_written_in_few_digits_means_no_data(dtype, digits):
+    lowest = np.finfo(dtype).min
+    said = exact(f"{float(lowest):.{digits - 1}e}")
+    assert np.isfinite(said) or dtype == "float64"
+    told = Packing(no_data=(said,)).missing(np.dtype(dtype))
+    assert (lowest in told) == np.isfinite(said)
+    assert not {0.0, float(np.finfo(dtype).max)} & set(told)
+
+
+def test_a_float_just_within_the_largest_means_no_data_itself():
+    said = -3.4028230607370965e38  # as ArcGIS writes it, and stores it
+    found = PackedRegion(InMemory(np.array([[said, 1, -3.4e38]], "f4")), Packing(no_data=(said,)), 0).read(
+        (slice(0, 1), slice(0, 3))
+    )
+    assert np.isnan(found).tolist() == [[True, False, False]]
+
+
+@pytest.mark.parametrize("text", ["-9223372036854775806", "9223372036854775807", "18446744073709551614", "1" * 400])
+def test_whole_numbers_that_mean_no_data_keep_all_their_digits(text):
+    for dtype in (np.dtype("int64"), np.dtype("uint64")):
+        within = np.iinfo(dtype).min <= int(text) <= np.iinfo(dtype).max
+        stored = np.array([[int(text) if within else 1, 1, 2]], dtype)
+        stored[0, 1] = stored[0, 0] - dtype.type(1)  # a float cannot tell these apart
+        found = PackedRegion(InMemory(stored), Packing(no_data=(exact(text),)), 0).read((slice(0, 1), slice(0, 3)))
+        assert np.isnan(found).tolist() == [[within, False, False]]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

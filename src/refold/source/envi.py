@@ -17,7 +17,7 @@ from refold.errors import SourceError, SourceNotFoundError, UnknownFormatError
 from refold.source.axes import Axis, clean_name
 from refold.source.lazy import Stored
 from refold.source.metadata import json_safe
-from refold.source.packing import Packing
+from refold.source.packing import Packing, exact
 from refold.source.raw import RawRegion
 from refold.source.scene import Bands, Place, map_info, scene_signal
 from refold.source.signals import Signal
@@ -217,13 +217,20 @@ def _place(fields: Mapping[str, str]) -> Place:
 
 def _packing(fields: Mapping[str, str], bands: int) -> Packing:
     """Divide by the reflectance scale factor; where there is none, each band has its gain and offset."""
-    no_data = _floats(fields, "data ignore value") or ()
+    no_data = _no_data(fields)
     divisor = _number(fields, "reflectance scale factor", 1.0)
     if divisor not in (0.0, 1.0):
         return Packing(divisor=divisor, no_data=no_data)
     gains, offsets = _floats(fields, "data gain values"), _floats(fields, "data offset values")
     factor = gains if gains is not None and len(gains) == bands else 1.0
     return Packing.scaled(factor, offsets if offsets is not None and len(offsets) == bands else 0.0, no_data)
+
+
+def _no_data(fields: Mapping[str, str]) -> tuple[int | float, ...]:
+    try:
+        return tuple(exact(part) for part in _list(fields.get("data ignore value", "")))
+    except ValueError:
+        return ()
 
 
 def _attrs(fields: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from refold.errors import MissingDependencyError, SourceError
 from refold.source.axes import Axis, clean_name
 from refold.source.lazy import Stored
 from refold.source.metadata import json_safe
-from refold.source.packing import Packing
+from refold.source.packing import Packing, exact
 from refold.source.scene import Bands, Place, scene_signal
 from refold.source.signals import Signal
 
@@ -123,7 +123,7 @@ def _signal(path: Path, file: Any) -> Signal:
         axes, coords = (axis, y, x), coords | bands.coords(axis)
         together = str(file.profile.get("interleave", "")).lower() == "pixel"
         chunks = (file.count if together else 1, *chunks)
-    no_data = tuple({float(number) for number in file.nodatavals if number is not None})
+    no_data = tuple({exact(number) for number in file.nodatavals if number is not None})
     packing = Packing.scaled(tuple(file.scales), tuple(file.offsets), no_data)
     shape = tuple(one.size for one in axes)
     token = (str(path), path.stat().st_mtime_ns)

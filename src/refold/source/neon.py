@@ -16,7 +16,7 @@ import numpy as np
 from refold.source.axes import Axis, plain_axes
 from refold.source.hdf5 import open_hdf5, stored_array
 from refold.source.metadata import json_safe
-from refold.source.packing import Packing
+from refold.source.packing import Packing, exact
 from refold.source.scene import Bands, Place, map_info, scene_signal
 from refold.source.signals import Signal
 
@@ -81,8 +81,8 @@ def _rasters(metadata: Any, shape: tuple[int, int]) -> Iterator[tuple[str, Any]]
 def _packing(dataset: Any) -> Packing:
     """Read the scale factor, by which values are to be divided, and the number that means no data."""
     said = {key.lower().replace(" ", "_"): value for key, value in dataset.attrs.items()}
-    divisor, no_data = (_float(said.get(key)) for key in ("scale_factor", "data_ignore_value"))
-    return Packing(divisor=divisor or 1.0, no_data=() if no_data is None else (no_data,))
+    divisor, no_data = (_number(said.get(key)) for key in ("scale_factor", "data_ignore_value"))
+    return Packing(divisor=float(divisor or 1.0), no_data=() if no_data is None else (no_data,))
 
 
 def _bands(product: Any, metadata: Any) -> Bands:
@@ -128,8 +128,8 @@ def _text(value: Any) -> str | None:
     return str(value).strip() or None if isinstance(value, str) else str(value) if value is not None else None
 
 
-def _float(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
     try:
-        return None if value is None else float(_one(value))
+        return None if value is None else exact(_one(value))
     except (TypeError, ValueError):
         return None

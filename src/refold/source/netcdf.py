@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from refold.source.axes import Axis, named_axes
 from refold.source.hdf5 import open_hdf5, stored_array
 from refold.source.lazy import Stored
 from refold.source.metadata import json_safe
-from refold.source.packing import Packing
+from refold.source.packing import Packing, exact
 from refold.source.scene import Bands, scene_signal
 from refold.source.signals import Signal
 
@@ -144,7 +145,7 @@ def _stored(path: Path, name: str, variable: xr.Variable, classic: bool) -> tupl
         return Stored(reader, variable.shape, decoded.dtype, (1,) * variable.ndim, token), Packing()
     said = {key: _number(variable.attrs.get(key)) for key in _NOT_KEPT}
     no_data = tuple(
-        number for key in ("_FillValue", "missing_value") if (number := said[key]) is not None and np.isfinite(number)
+        number for key in ("_FillValue", "missing_value") if (number := said[key]) is not None and math.isfinite(number)
     )
     packing = Packing.scaled(_or(said["scale_factor"], 1.0), _or(said["add_offset"], 0.0), no_data)
     if classic:
@@ -154,13 +155,13 @@ def _stored(path: Path, name: str, variable: xr.Variable, classic: bool) -> tupl
         return stored_array(path, file[name]), packing
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
     array = np.asarray(value)
-    return float(array.reshape(-1)[0]) if array.size == 1 and array.dtype.kind in "iuf" else None
+    return exact(array.reshape(-1)[0]) if array.size == 1 and array.dtype.kind in "iuf" else None
 
 
 def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+    return default if value is None else float(value)
 
 
 def _nearest(groups: Groups, group: str, name: str) -> xr.Variable | None:

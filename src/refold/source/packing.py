@@ -16,6 +16,25 @@ from refold.source.lazy import RegionReader, native, opened
 
 Numbers = float | tuple[float, ...]
 _SLAB = 1 << 18  # values
+_ROUNDED = 1e-6  # by which the largest float, written in few digits, may miss itself
+
+
+def exact(value: Any) -> int | float:
+    """Read a number, or its text: a whole one as an int, which keeps each digit of 64 bits.
+
+    Examples
+    --------
+    >>> exact("-9223372036854775806"), exact(b"-9999.0"), exact(np.int16(-1))
+    (-9223372036854775806, -9999.0, -1)
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str | bytes):
+        try:
+            whole = int(value)
+        except ValueError:
+            return float(value)
+        return whole if -(1 << 63) <= whole < 1 << 64 else float(value)
+    return value if isinstance(value, int) else float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +47,8 @@ class Packing:
         One number, or one for each band.
     divisor : float
         Dividing by 10 000 is exact where multiplying by 0.0001 is not.
-    no_data : tuple of float
-        Stored numbers that mean no data.
+    no_data : tuple of int or float
+        Stored numbers that mean no data; ints where 64 bits may have to be told apart.
 
     Examples
     --------
@@ -42,10 +61,10 @@ class Packing:
     factor: Numbers = 1.0
     divisor: float = 1.0
     offset: Numbers = 0.0
-    no_data: tuple[float, ...] = ()
+    no_data: tuple[int | float, ...] = ()
 
     @classmethod
-    def scaled(cls, factor: Numbers, offset: Numbers = 0.0, no_data: tuple[float, ...] = ()) -> Packing:
+    def scaled(cls, factor: Numbers, offset: Numbers = 0.0, no_data: tuple[int | float, ...] = ()) -> Packing:
         """Make one of a factor, as GDAL and CF state it; one over a whole number becomes that divisor."""
         factor, offset = _one_if_equal(factor), _one_if_equal(offset)
         if not isinstance(factor, tuple) and 0 < abs(factor) < 1:
@@ -62,12 +81,11 @@ class Packing:
     def missing(self, stored: np.dtype[Any]) -> tuple[Any, ...]:
         """Of the numbers that mean no data, those that a type can hold, in that type."""
         if stored.kind == "f":
-            largest = float(np.finfo(stored).max)
-            return tuple(stored.type(number) for number in self.no_data if abs(number) <= largest)
+            return tuple(dict.fromkeys(stored.type(number) for number in _floats_near(self.no_data, stored)))
         if stored.kind not in "iu":
             return ()
         limits = np.iinfo(stored)
-        whole = (int(number) for number in self.no_data if math.isfinite(number) and float(number).is_integer())
+        whole = (int(number) for number in self.no_data if isinstance(number, int) or number.is_integer())
         return tuple(stored.type(number) for number in whole if limits.min <= number <= limits.max)
 
     def dtype_of(self, stored: np.dtype[Any]) -> np.dtype[Any]:
@@ -115,6 +133,16 @@ class Packing:
         if not isinstance(numbers, tuple):
             return np.float64(numbers)
         return np.asarray(numbers)[bands].reshape([-1 if at == axis else 1 for at in range(ndim)])
+
+
+def _floats_near(numbers: tuple[int | float, ...], dtype: np.dtype[Any]) -> Iterator[int | float]:
+    """Yield the numbers that a type of floats can hold; its largest too, where one of them is that in fewer digits."""
+    largest = float(np.finfo(dtype).max)
+    for number in numbers:
+        if abs(number) <= largest:
+            yield number
+        if abs(abs(number) / largest - 1) <= _ROUNDED:
+            yield math.copysign(largest, number)
 
 
 def _one_if_equal(numbers: Numbers) -> Numbers:
