@@ -177,6 +177,15 @@ def test_a_coordinate_system_string_is_kept(tmp_path):
     assert refold.info(header)[0].crs == "Odd"
 
 
+def test_a_coordinate_system_that_nobody_understands_is_kept_as_it_stands(tmp_path):
+    pytest.importorskip("pyproj")
+    header = save(tmp_path, np.ones((3, 4, 2)), map_info=PLACE)
+    header.write_text(header.read_text() + "coordinate system string = {EPSG:0}\n")
+    cube = refold.open(header)
+    assert (crs_of(cube), cube.attrs["reference_system"]) == (None, "EPSG:0")
+    assert transform_of(cube) is not None
+
+
 def test_headers_of_other_hands(tmp_path):
     values = np.arange(24, dtype="<i2").reshape(2, 3, 4)
     (tmp_path / "flight.dat").write_bytes(b"12345" + values.tobytes())

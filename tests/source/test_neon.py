@@ -68,6 +68,23 @@ def test_rows_and_columns_lie_on_the_map(tmp_path, place):
         assert cube.attrs["map_info"].split(", ")[:3] == [part.strip() for part in MAP_INFO.split(",")[:3]]
 
 
+@pytest.mark.parametrize("place", ["map info", "extent"])
+@pytest.mark.parametrize("code", [b"0", b"EPSG:0", b"999999"])
+def test_a_scene_opens_whatever_its_code_is(tmp_path, place, code):
+    pytest.importorskip("pyproj")
+    path = neon(tmp_path / "scene.h5", reflectances(SHAPE), place=place)
+    with h5py.File(path, "r+") as file:
+        system = file["SJER/Reflectance/Metadata/Coordinate_System"]
+        del system["EPSG Code"]
+        system["EPSG Code"] = code
+    cube, listed = refold.open(path), refold.info(path)
+    known = place == "map info" and code != b"999999"  # map info names the system too
+    assert (crs_of(cube) is not None) == known
+    assert listed[0].crs == ("WGS 84 / UTM zone 11N (EPSG:32611)" if known else None)
+    assert cube.attrs.get("reference_system") == ("999999" if code == b"999999" else None)
+    assert transform_of(cube) == (2.0, 0.0, 257000.0, 0.0, -1.0, 4112000.0)
+
+
 def test_rasters_beside_the_cube_open_by_name(tmp_path):
     path = neon(tmp_path / "scene.h5", reflectances(SHAPE))
     listed = refold.info(path)

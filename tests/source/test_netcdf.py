@@ -91,6 +91,26 @@ def test_a_time_series_of_maps_is_a_signal_over_time(tmp_path):
     np.testing.assert_array_equal(cube, series.transpose("lat", "lon", "time"))
 
 
+@pytest.mark.parametrize(
+    ("said", "name", "unread"),
+    [
+        ({"spatial_ref": ""}, None, None),
+        ({"crs_wkt": " ", "spatial_ref": "", "epsg_code": "EPSG:32633"}, "WGS 84 / UTM zone 33N (EPSG:32633)", None),
+        ({"spatial_ref": "EPSG:0", "epsg_code": 32633}, "WGS 84 / UTM zone 33N (EPSG:32633)", None),
+        ({"spatial_ref": "", "grid_mapping_name": "latitude_longitude"}, "undefined", None),
+        ({"spatial_ref": "the usual one"}, None, "the usual one"),
+    ],
+)
+def test_a_scene_opens_whatever_its_grid_mapping_says(tmp_path, said, name, unread):
+    pytest.importorskip("pyproj")
+    scene = xr.Dataset({"v": (("y", "x", "band"), np.ones((3, 4, 2)), {"grid_mapping": "crs"}), "crs": ((), 0, said)})
+    scene.to_netcdf(tmp_path / "scene.nc", engine="h5netcdf")
+    cube = refold.open(tmp_path / "scene.nc")
+    assert refold.info(tmp_path / "scene.nc")[0].crs == name
+    assert (crs_of(cube) is None) == (name is None)
+    assert cube.attrs.get("reference_system") == unread
+
+
 @pytest.mark.parametrize("fill", [np.int64(-9223372036854775806), np.uint64(18446744073709551614)])
 def test_fill_values_of_64_bits_keep_all_their_digits(tmp_path, fill):
     values = np.full((6, 7, 5), fill)

@@ -100,7 +100,7 @@ def envi_signals(path: Path, header: Path) -> list[Signal]:
     place, described = _place(fields), _bands(fields)
     y, x = place.axes(rows, columns)
     named: dict[str, Axis] = {"y": y, "x": x}
-    coords, attrs = place.coords, {**dict(_attrs(fields)), **place.attrs}
+    coords, attrs = place.coords, {**dict(_attrs(fields)), **place.notes}
     if bands > 1:
         named["b"] = described.axis(bands)
         coords |= described.coords(named["b"])

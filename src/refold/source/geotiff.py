@@ -129,7 +129,7 @@ def _signal(path: Path, file: Any) -> Signal:
     token = (str(path), path.stat().st_mtime_ns)
     stored = Stored(GeoTiffRegion(str(path), picture), shape, np.dtype(file.dtypes[0]), chunks, token)
     kept = {clean_name(key): json_safe(value) for key, value in file.tags().items()}
-    attrs = {key: value for key, value in kept.items() if key and key not in _NOT_KEPT and value}
+    attrs = {key: value for key, value in kept.items() if key and key not in _NOT_KEPT and value} | place.notes
     return scene_signal(stored, path.stem, axes, packing, coords, attrs)
 
 

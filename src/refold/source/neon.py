@@ -53,7 +53,7 @@ def _signals(path: Path, site: str, product: Any, data: Any) -> Iterator[Signal]
     place, bands = _place(data, metadata), _bands(product, metadata)
     y, x = place.axes(*data.shape[:2])
     axis = bands.axis(data.shape[2])
-    attrs = {"site": site, "long_name": "reflectance", **place.attrs}
+    attrs = {"site": site, "long_name": "reflectance", **place.notes}
     attrs |= {new: json_safe(_one(data.attrs[old])) for old, new in _KEPT.items() if old in data.attrs}
     coords = {**place.coords, **bands.coords(axis)}
     yield scene_signal(stored_array(path, data), _PRODUCT, (y, x, axis), _packing(data), coords, attrs)
@@ -104,7 +104,7 @@ def _place(data: Any, metadata: Any) -> Place:
     """Read where the scene lies: by its map info, else by its extent."""
     system: Mapping[str, Any] = metadata.get("Coordinate_System", {})
     told = {key: _text(_one(item[()])) for key, item in system.items() if hasattr(item, "ndim")}
-    code = re.fullmatch(r"(?:EPSG:)?(\d+)", told.get("EPSG Code") or "")
+    code = re.fullmatch(r"(?:EPSG:)?0*([1-9]\d*)", told.get("EPSG Code") or "")  # 0 stands for none
     crs = int(code.group(1)) if code else told.get("Coordinate_System_String") or None
     place = map_info(told["Map_Info"] or "", crs) if "Map_Info" in told else Place()
     if place.transform is None and "Spatial_Extent_meters" in data.attrs:

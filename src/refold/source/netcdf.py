@@ -15,14 +15,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from refold.cube.georeference import SPATIAL_REF, spatial_ref, units_of, wkt_of
+from refold.cube.georeference import SPATIAL_REF, spatial_ref, units_of
 from refold.errors import MissingDependencyError, SourceError
 from refold.source.axes import Axis, named_axes
 from refold.source.hdf5 import open_hdf5, stored_array
 from refold.source.lazy import Stored
 from refold.source.metadata import json_safe
 from refold.source.packing import Packing, exact
-from refold.source.scene import Bands, scene_signal
+from refold.source.scene import UNREAD_CRS, Bands, scene_signal, understood
 from refold.source.signals import Signal
 
 CLASSIC = (b"CDF\x01", b"CDF\x02")
@@ -35,6 +35,7 @@ _NOT_KEPT = frozenset(
     {"scale_factor", "add_offset", "_FillValue", "missing_value", "coordinates", "grid_mapping", "_Unsigned"}
     | {"DIMENSION_LIST", "_Netcdf4Coordinates", "_Netcdf4Dimid", "valid_range", "valid_min", "valid_max"}
 )
+_CRS_KEYS = ("crs_wkt", "spatial_ref", "epsg_code")
 # One by one: open_groups takes decode_cf=False, and decodes all the same.
 _AS_STORED: dict[str, Any] = dict.fromkeys(("mask_and_scale", "decode_times", "decode_coords"), False)
 
@@ -121,7 +122,7 @@ def _signal(path: Path, groups: Groups, group: str, name: str, classic: bool) ->
     variable = groups[group][name].variable
     full = f"{group}/{name}".lstrip("/")
     axes, coords = _axes(groups, group, variable)
-    crs = _crs(groups, group, variable)
+    crs, unread = _crs(groups, group, variable)
     if crs is not None and {"y", "x"} <= {axis.name for axis in axes}:
         coords[SPATIAL_REF] = spatial_ref(crs)
         units = units_of(crs)
@@ -129,7 +130,7 @@ def _signal(path: Path, groups: Groups, group: str, name: str, classic: bool) ->
     renamed = dict(zip(map(str, variable.dims), (axis.name for axis in axes), strict=True))
     coords |= dict(_listed(path, groups, variable, renamed, classic))
     kept = {str(key): json_safe(value) for key, value in variable.attrs.items() if key not in _NOT_KEPT}
-    attrs = {key: value for key, value in kept.items() if value is not None}
+    attrs = {key: value for key, value in {**kept, UNREAD_CRS: unread}.items() if value is not None}
     stored, packing = _stored(path, full, variable, classic)
     return scene_signal(stored, full, axes, packing, coords, attrs)
 
@@ -243,20 +244,27 @@ def _listed(
             yield str(name), xr.Variable([renamed[str(dim)] for dim in other.dims], signal.array(other.shape), units)
 
 
-def _crs(groups: Groups, group: str, variable: xr.Variable) -> str | None:
-    """Read the reference system that a variable's grid mapping says."""
+def _crs(groups: Groups, group: str, variable: xr.Variable) -> tuple[str | None, str | None]:
+    """Read the reference system that a variable's grid mapping says; else the text of one that is not understood."""
     mapping = str(variable.attrs.get("grid_mapping", SPATIAL_REF)).split(":")[0].strip()
     said = _nearest(groups, group, mapping)
     if said is None or said.ndim:
-        return None
-    for key in ("crs_wkt", "spatial_ref", "epsg_code"):
-        if key in said.attrs:
-            return wkt_of(str(said.attrs[key]))
+        return None, None
+    texts = [text for key in _CRS_KEYS if (text := str(said.attrs.get(key, "")).strip())]
+    for text in texts:
+        if (crs := understood(text)) is not None:
+            return crs, None
+    crs = _crs_of_cf({key: value for key, value in said.attrs.items() if key not in _CRS_KEYS})
+    return crs, texts[0] if texts and crs is None else None
+
+
+def _crs_of_cf(parameters: Mapping[str, Any]) -> str | None:
+    """Make a reference system from the parameters of CF."""
     try:
         import pyproj
     except ImportError:
         return None
     try:
-        return str(pyproj.CRS.from_cf(dict(said.attrs)).to_wkt())
+        return str(pyproj.CRS.from_cf(dict(parameters)).to_wkt())
     except (pyproj.exceptions.CRSError, KeyError):
         return None

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from refold.cube.georeference import SPATIAL_REF, Transform, map_positions, spatial_ref, units_of
+from refold.cube.georeference import SPATIAL_REF, Transform, map_positions, spatial_ref, units_of, wkt_of
+from refold.errors import CubeError
 from refold.source.axes import Axis
 from refold.source.lazy import RegionReader, Stored, opened
 from refold.source.packing import PackedRegion, Packing
@@ -22,6 +23,9 @@ from refold.source.signals import Signal
 from refold.source.units import kind_of, normalise_units
 
 FWHM, GOOD = "fwhm", "good"
+UNREAD_CRS = "reference_system"
+"""Attribute that keeps a reference system as the file says it, where nobody understands it."""
+
 _NANOMETRES = {"nm": 1.0, "µm": 1e3, "mm": 1e6, "cm": 1e7, "m": 1e9, "Å": 0.1}
 _WAVENUMBERS = {"wavenumber", "wavenumbers", "cm-1", "cm^-1", "1/cm"}
 _FREQUENCIES = {"ghz": "GHz", "mhz": "MHz", "thz": "THz", "hz": "Hz"}
@@ -95,6 +99,14 @@ class Bands:
         return values if factor == 1.0 else np.round(values * factor, 9)
 
 
+def understood(crs: object) -> str | None:
+    """Write a reference system as WKT; None where it cannot be understood, for a scene is of use without one."""
+    try:
+        return wkt_of(crs)
+    except CubeError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where rows and columns lie.
@@ -137,7 +149,14 @@ class Place:
     def coords(self) -> dict[str, xr.Variable]:
         """Make the coordinate ``spatial_ref``, where the reference system is known and positions are in it."""
         known = self.crs is not None and self.transform is not None and not self.rotated
-        return {SPATIAL_REF: spatial_ref(self.crs)} if known else {}
+        crs = understood(self.crs) if known else None
+        return {} if crs is None else {SPATIAL_REF: spatial_ref(crs)}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Tell what the file says that coordinates cannot hold, such as a reference system not understood."""
+        unread = self.crs is not None and understood(self.crs) is None
+        return {**self.attrs, **({UNREAD_CRS: str(self.crs)} if unread else {})}
 
 
 def map_info(text: str | Sequence[str], crs: object = None) -> Place:
