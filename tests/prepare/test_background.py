@@ -84,6 +84,37 @@ def test_pixels_without_counts_and_invalid_ones() -> None:
     assert np.isfinite(np.delete(left.reshape(42, -1), 8, axis=0)).all()
 
 
+@pytest.mark.parametrize("zero_before", [False, True])
+@pytest.mark.parametrize("dtype", ["uint16", "float64"])
+@pytest.mark.parametrize("turned", [1, -1])
+def test_a_channel_just_above_zero_harms_nothing(zero_before: bool, dtype: str, turned: int) -> None:
+    energy = np.arange(-0.3, 200, 0.1)
+    assert 0 < energy[3] < 1e-15
+    counts = 1e9 * np.maximum(energy, 20) ** -3.5 * np.array([[1.0], [2.0], [0.0]])
+    cube = as_cube(counts.astype(dtype), signal="energy", coords={"energy": energy})[..., ::turned]
+    left = remove_background(cube, (30, 50), zero_before=zero_before)[..., ::turned].values
+    assert np.isfinite(left).all()
+    before = energy < 29.95
+    if zero_before:
+        assert (left[:, before] == 0).all()
+    else:
+        np.testing.assert_array_equal(left[:, :4], counts.astype(dtype)[:, :4])
+        assert (left[:2, 4:100] < -1e5).all()
+    inside = (energy > 29.95) & (energy < 50.05)
+    assert np.abs(left[:2, inside]).max() < 0.01 * counts[:2, inside].max()
+    np.testing.assert_array_equal(left[2], 0)
+
+
+@pytest.mark.parametrize("ratio", [1e-300, 1e-60, 1e-4, 1e4, 1e60, 1e300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_steepest_law_leaves_a_pixel_valid(ratio: float, dtype: str) -> None:
+    counts = np.full((1, 1, ENERGY.size), 9.0)
+    counts[..., 5] = np.clip(9 * ratio, 1e-37, 1e37) if dtype == "float32" else 9 * ratio
+    cube = as_cube(counts.astype(dtype), signal="energy", coords={"energy": ENERGY})
+    for zero_before in (False, True):
+        assert np.isfinite(remove_background(cube, (408, 410), zero_before=zero_before)).all()
+
+
 @given(st.data())
 def test_lazy_and_the_same_for_any_chunks(data: st.DataObject) -> None:
     cube, _ = scan((3, 4))
@@ -133,9 +164,9 @@ def test_what_does_not_fit_says_so() -> None:
         remove_background(cube.assign_coords(energy=cube.energy.copy(data=ENERGY - 500)), (-50, 50))
     with pytest.raises(CubeError, match="one signal dim"):
         relative_thickness(as_cube(np.ones((2, 3, 4)), signal=("ky", "kx")), 1)
-    for threshold in (0, 1e4, np.nan):
+    for threshold in (0, 1e4, np.nan, None, "low"):
         with pytest.raises(ParameterError, match="calibrate the axis"):
-            relative_thickness(cube, threshold)
+            relative_thickness(cube, threshold)  # type: ignore[arg-type]
 
 
 def test_recorded_core_loss(shared_data: Any) -> None:

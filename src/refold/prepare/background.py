@@ -12,13 +12,14 @@ import xarray as xr
 
 from refold.cube import check_cube, navigation_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import float_of, lay, with_data
+from refold.prepare.blocks import check_number, float_of, lay, with_data
 from refold.prepare.evenly import EvenAxis, Window, channels_between, spectral_dim
 from refold.prepare.steps import ValueStep, as_rows
 from refold.prepare.tiles import Bench
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+_ROUNDING = 1e-6  # of a step: how far from 0 an energy may lie that is meant to be 0
 
 
 def remove_background(cube: xr.DataArray, window: Window, *, zero_before: bool = False) -> xr.DataArray:
@@ -27,17 +28,19 @@ def remove_background(cube: xr.DataArray, window: Window, *, zero_before: bool =
     Parameters
     ----------
     cube : xarray.DataArray
-        Core-loss spectra on an even axis of positive energies.
+        Core-loss spectra on an even axis.
     window : (float, float)
         Where to fit, in the units of the axis: two channels at least, before the edge.
     zero_before : bool
-        Whether to put 0 before the window, where the power law says little.
+        Whether to put 0 before the window, where the power law says little, in each valid pixel.
 
     Returns
     -------
     xarray.DataArray
         float32, or float64 for a cube of 64 bits; lazy if the cube was. A pixel whose counts in either half of the
-        window are not positive, an empty one, is left as it is; one that is not valid stays so.
+        window are not positive, an empty one, is left as it is; one that is not valid stays so. No valid one becomes
+        invalid: channels less than half a step above 0, and those where the power law leaves the range of the floats,
+        keep their values.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def remove_background(cube: xr.DataArray, window: Window, *, zero_before: bool =
     within = channels_between(cube, window)
     halves = (within.stop - within.start) // 2
     lowest = min(axis.position(within.start - 0.5), axis.position(within.stop - 0.5))
-    if window is None or halves < 1 or lowest <= 0:
+    if window is None or halves < 1 or lowest <= _ROUNDING * abs(axis.step):
         found = f"window={window!r}, with {within.stop - within.start} channels from {lowest:g} {axis.unit}".rstrip()
         raise ParameterError(found, "two channels or more, at positive energies", "choose a window before the edge")
     if cube.chunks is not None:
@@ -115,15 +118,20 @@ class PowerLaw(ValueStep):
         self._subtract(as_rows(out, 1))
 
     def _subtract(self, rows: Array) -> None:
-        height, exponent = self.fitted(rows)
         energies = self.axis.position(np.arange(self.axis.size, dtype=np.float64))
-        positive = energies > 0
-        law = np.exp(-exponent[:, None] * np.log(energies[positive]))
-        law *= height[:, None]
-        rows[:, positive] -= law.astype(self.dtype)
+        lowest = abs(self.axis.step) / 2  # a law goes to infinity at 0, which a channel may miss by rounding alone
         if self.zero_before:
-            ends = self.axis.position(np.array([self.first, self.first + 2 * self.half - 1]))
-            rows[np.ix_(np.isfinite(rows).all(axis=1), energies < ends.min())] = 0
+            lowest = energies[[self.first, self.first + 2 * self.half - 1]].min()
+            rows[np.ix_(np.isfinite(rows).all(axis=1), energies < lowest)] = 0
+        channels = np.flatnonzero(energies >= lowest)
+        part = slice(channels[0], channels[-1] + 1)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # laws steep enough leave any range
+            height, exponent = self.fitted(rows)
+            law = np.exp(-exponent[:, None] * np.log(energies[part]))
+            law *= height[:, None]
+            left = law.astype(self.dtype, copy=False)
+            np.subtract(rows[:, part], left, out=left)
+        np.copyto(rows[:, part], left, where=np.isfinite(left))
 
     def fitted(self, rows: Array) -> tuple[Floats, Floats]:
         """Height and exponent of each row; a height of 0 where there is no background to fit."""
@@ -166,7 +174,7 @@ def relative_thickness(low_loss: xr.DataArray, threshold: float) -> xr.DataArray
     CubeError
         If there are several signal dims.
     ParameterError
-        If no channel lies below the threshold, or all do.
+        If the threshold is no number, no channel lies below it, or all do.
 
     Notes
     -----
@@ -182,11 +190,11 @@ def relative_thickness(low_loss: xr.DataArray, threshold: float) -> xr.DataArray
     """
     cube = check_cube(low_loss)
     dim, dims = spectral_dim(cube), navigation_dims(cube)
-    elastic = cube[dim].values < threshold
-    if not elastic.any() or elastic.all():
-        found = f"threshold={threshold:g} for energies from {cube[dim].values.min():g} to {cube[dim].values.max():g}"
-        raise ParameterError(found, "one between the zero loss and what follows", "calibrate the axis, or change it")
-    ratio = _LogRatio(elastic)
+    low, high = cube[dim].values.min(), cube[dim].values.max()
+    wanted = f"an energy between the zero loss and what follows, above {low:g} and up to {high:g}"
+    remedy = "calibrate the axis, or change the threshold"
+    threshold = check_number("threshold", threshold, wanted, remedy, fits=lambda energy: low < energy <= high)
+    ratio = _LogRatio(cube[dim].values < threshold)
     data: Any = ratio(cube.values) if cube.chunks is None else da.map_blocks(
         ratio, cube.chunk({dim: -1}).data, dtype=np.float32, drop_axis=cube.ndim - 1,
         meta=np.empty((0,) * len(dims), np.float32), token="refold-thickness",

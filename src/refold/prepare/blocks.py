@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, TypeVar
 
 import dask.array as da
@@ -50,6 +51,30 @@ def options_by_dim(cube: xr.DataArray, given: Mapping[str, T] | None, named: Map
     options = {**(given or {}), **named}
     check_dims(cube, options)
     return options
+
+
+def check_number(name: str, value: Any, wanted: str, remedy: str, fits: Callable[[Any], bool]) -> Any:
+    """Give an option back as a plain number, or raise.
+
+    Raises
+    ------
+    ParameterError
+        If it is no number, or does not fit.
+
+    Examples
+    --------
+    >>> check_number("width", np.array(3), "3 or more", "give more", fits=lambda number: number >= 3)
+    3
+    """
+    number = value.item() if isinstance(value, np.ndarray | xr.DataArray) and value.ndim == 0 else value
+    if not isinstance(number, Real) or not fits(number):
+        raise ParameterError(f"{name}={value!r}", wanted, remedy)
+    return number
+
+
+def is_count(number: Any) -> bool:
+    """Whether a number is whole, and 0 or more."""
+    return bool(0 <= number < np.inf and number == int(number))
 
 
 def lay(cube: xr.DataArray, step: Step, *masks: Any) -> Any:
