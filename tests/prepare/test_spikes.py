@@ -156,6 +156,20 @@ def test_replaced_by_what_stands_beside() -> None:
         np.testing.assert_allclose(restored, ramp, atol=1e-12)
 
 
+@pytest.mark.parametrize("margin", [0, 60, 10**30])
+def test_what_is_counted_is_what_is_replaced(margin: int) -> None:
+    """A pixel whose channels would all go is left alone, and says so."""
+    counts = np.random.default_rng(0).poisson(50, (3, 4, 60)).astype("uint16")
+    counts[1, 2] = 50
+    counts[1, 2, 30] = 900
+    cube = as_cube(counts, signal="energy").chunk(x=3)
+    mended = remove_spikes(cube, 0.5 if margin else 20, margin=margin)
+    replaced = np.zeros((3, 4), int)
+    replaced[1, 2] = 1 - bool(margin)
+    np.testing.assert_array_equal(mended.replaced, replaced)
+    np.testing.assert_array_equal(changed(cube, mended.cube).sum(axis=-1), replaced)
+
+
 def test_at_the_ends_of_the_axis() -> None:
     counts = np.full((1, 1, 9), 10.0)
     counts[0, 0, [1, 7]] = 900
@@ -304,10 +318,15 @@ def test_what_does_not_fit_says_so() -> None:
         ({"noise": "pink"}, "'white'"), ({"width": 0}, "whole number"), ({"width": 500}, "499"),
         ({"margin": -1}, "0 or more"), ({"threshold": 0}, "above 0"), ({"threshold": "high"}, "'auto'"),
         ({"interpolate": "cubic"}, "'spline'"), ({"mask": np.ones(4, bool)}, "each channel"),
-        ({"mask": (90, 95)}, "units"),
+        ({"mask": (90, 95)}, "units"), ({"threshold": None}, "threshold=None"), ({"threshold": np.nan}, "above 0"),
+        ({"width": "a"}, "width='a'"), ({"width": None}, "width=None"), ({"width": 2.5}, "whole number"),
+        ({"margin": None}, "margin=None"), ({"margin": np.nan}, "0 or more"), ({"margin": np.inf}, "0 or more"),
+        ({"add_noise": True, "random_state": None}, "random_state=None"),
+        ({"add_noise": True, "random_state": -1}, "random_state=-1"),
     ]:  # fmt: skip
         with pytest.raises(ParameterError, match=said):
             remove_spikes(cube, **options)  # type: ignore[arg-type]
+    assert remove_spikes(cube, np.array(9), random_state=None).threshold == 9  # type: ignore[arg-type]
     with pytest.raises(CubeError, match="one signal dim"):
         remove_spikes(as_cube(np.ones((2, 3, 4)), signal=("ky", "kx")))
     with pytest.raises(CubeError, match="as were fitted"):

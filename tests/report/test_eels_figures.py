@@ -10,7 +10,7 @@ import pytest
 from refold import figures
 from refold.cube import as_cube
 from refold.errors import VariableError
-from refold.prepare import align_zero_loss, spike_histogram
+from refold.prepare import align_zero_loss, remove_spikes, spike_histogram
 from refold.report.canvas import png
 
 
@@ -55,6 +55,17 @@ def test_heights_with_their_threshold(noise: Any) -> None:
     assert len(png(figure, 50)) > 1000
 
 
+def test_heights_of_spikes_removed() -> None:
+    cube = spectra((20, 20))
+    ours, wanted = (
+        figures.spike_heights(each).axes[0].lines[0].get_xdata()[0]
+        for each in (remove_spikes(cube), spike_histogram(cube))
+    )
+    assert ours == wanted
+    with pytest.raises(VariableError, match="given threshold, 9"):
+        figures.spike_heights(remove_spikes(cube, 9.0))
+
+
 def test_heights_of_nothing() -> None:
     figure = figures.spike_heights(spike_histogram(spectra((3, 3)) * 0))
     assert not figure.axes[0].lines
@@ -67,3 +78,6 @@ def test_what_is_no_result_says_so() -> None:
         figures.shift_map(cube)
     with pytest.raises(VariableError, match="spike_histogram"):
         figures.spike_heights(cube.to_dataset(name="count"))
+    for other in (None, cube):
+        with pytest.raises(VariableError, match="spike_histogram"):
+            figures.spike_heights(other)

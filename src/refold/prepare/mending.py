@@ -41,7 +41,10 @@ class Finder:
     relative: bool
 
     def __call__(self, rows: Array) -> tuple[Array, Array]:
-        """Give, for each pixel and channel, whether it is to be replaced; and for each pixel, whether any is."""
+        """Give, for each pixel and channel, whether it is to be replaced; and for each pixel, whether any is.
+
+        In a pixel with no channel left to replace others by, none is.
+        """
         from refold.prepare.outliers import find_outliers  # numba costs more to import than this package
 
         block = Block(rows, 1)
@@ -49,6 +52,8 @@ class Finder:
         thresholds[list(self.skipped)] = np.inf
         found, hit = np.empty(rows.shape, bool), np.empty(len(rows), bool)
         find_outliers(block.rows, block.valid, self.width, self.relative, thresholds, self.margin, found, hit)
+        whole = found.all(axis=1)
+        found[whole], hit[whole] = False, False
         return found, hit
 
 
@@ -98,8 +103,7 @@ class Mend(ValueStep):
     def _mend(self, rows: Array) -> None:
         found, hit = self.finder(rows)
         for n in np.flatnonzero(hit):
-            if not found[n].all():
-                rows[n, found[n]] = self._replacement(rows[n].astype(np.float64), found[n])
+            rows[n, found[n]] = self._replacement(rows[n].astype(np.float64), found[n])
 
     def _replacement(self, row: npt.NDArray[np.float64], found: Array) -> Array:
         """Values for the channels found, in the type of the cube: integers are rounded."""

@@ -11,6 +11,7 @@ import xarray as xr
 
 from refold.engine import Block, Where, sweep
 from refold.errors import ParameterError
+from refold.prepare.blocks import check_number, is_count
 from refold.prepare.evenly import Window, channels_between, spectral_dim
 
 Noise = Literal["poisson", "white"]
@@ -199,10 +200,10 @@ def height_counts(cube: xr.DataArray, width: int, noise: Noise) -> HeightCounts:
     dim = spectral_dim(cube)
     if noise not in _RANGE:
         raise ParameterError(f"noise={noise!r}", "'poisson' or 'white'", "choose one of them")
-    if not 1 <= width < cube.sizes[dim] or int(width) != width:
-        wanted = f"a whole number of channels, from 1 to {cube.sizes[dim] - 1}"
-        raise ParameterError(f"width={width!r}", wanted, "give the most channels that a spike has")
-    return HeightCounts(cube.sizes[dim], int(width), noise)
+    size = cube.sizes[dim]
+    wanted, remedy = f"a whole number of channels, from 1 to {size - 1}", "give the most channels that a spike has"
+    width = check_number("width", width, wanted, remedy, fits=lambda number: is_count(number) and 1 <= number < size)
+    return HeightCounts(size, int(width), noise)
 
 
 def as_histogram(axis: xr.DataArray, heights: Heights, noise: Noise, masked: Array) -> xr.Dataset:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from refold.cube import check_cube, navigation_dims
 from refold.engine import sweep
 from refold.errors import CubeError, ParameterError
-from refold.prepare.blocks import lay, with_data
+from refold.prepare.blocks import check_number, is_count, lay, with_data
 from refold.prepare.evenly import spectral_dim
 from refold.prepare.mending import Finder, Interpolate, Mend
 from refold.prepare.spike_heights import HeightCounts, Mask, Noise, as_histogram, height_counts, masked_channels
@@ -36,7 +36,8 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
     noise : {"poisson", "white"}
         What deviation the noise has: the root of the counts, or the same everywhere.
     margin : int
-        Channels on either side of a spike that are replaced with it.
+        Channels on either side of a spike that are replaced with it. A pixel of which none would be left stays as it
+        is.
     interpolate : {"linear", "spline"}
         A line between the channels beside a spike, or a cubic through two on either side.
     add_noise : bool
@@ -46,7 +47,7 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
         Channels in which there are no spikes: a window in the units of the axis, such as that of the zero loss, or
         True for each.
     random_state : int
-        Of the noise, which depends on it and on the pixel's own values, not on how the cube is cut.
+        Of the noise, 0 or more; that depends on it and on the pixel's own values, not on how the cube is cut.
 
     Attributes
     ----------
@@ -86,12 +87,13 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
         masked_channels(cube, self.mask)
         if self.interpolate not in ("linear", "spline"):
             raise ParameterError(f"interpolate={self.interpolate!r}", "'linear' or 'spline'", "choose one of them")
-        if self.margin < 0 or int(self.margin) != self.margin:
-            raise ParameterError(f"margin={self.margin!r}", "a whole number, 0 or more", "change it")
-        if self.threshold == "auto":
+        check_number("margin", self.margin, "a whole number, 0 or more", "change it", fits=is_count)
+        if self.add_noise:
+            check_number("random_state", self.random_state, "a whole number, 0 or more", "change it", fits=is_count)
+        if isinstance(self.threshold, str) and self.threshold == "auto":
             return (counts,)
-        if isinstance(self.threshold, str) or not self.threshold > 0:
-            raise ParameterError(f"threshold={self.threshold!r}", "'auto' or a height above 0", "change it")
+        wanted = "'auto' or a height above 0"
+        check_number("threshold", self.threshold, wanted, "change it", fits=lambda height: height > 0)
         return ()
 
     def settle(self, cube: xr.DataArray, results: tuple[Any, ...]) -> Self:
@@ -151,9 +153,8 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
             If it has other channels.
         """
         cube = self._checked(cube)
-        step = Mend(
-            self._finder, cube.dtype.newbyteorder("="), self.interpolate, self.add_noise, int(self.random_state)
-        )
+        seed = int(self.random_state) if self.add_noise else 0
+        step = Mend(self._finder, cube.dtype.newbyteorder("="), self.interpolate, self.add_noise, seed)
         return with_data(cube, lay(cube, step)).rename(cube.name)
 
     def count(self, cube: xr.DataArray) -> xr.DataArray:
@@ -192,7 +193,8 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
     @property
     def _finder(self) -> Finder:
         skipped = tuple(np.flatnonzero(self.skipped_).tolist())
-        return Finder(self.threshold_, skipped, int(self.width), int(self.margin), self.noise == "poisson")
+        margin = int(min(self.margin, len(self.skipped_)))
+        return Finder(self.threshold_, skipped, int(self.width), margin, self.noise == "poisson")
 
 
 @dataclass(frozen=True)

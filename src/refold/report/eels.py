@@ -9,6 +9,7 @@ import xarray as xr
 
 from refold.cube import navigation_dims
 from refold.errors import VariableError
+from refold.prepare import Despiked
 from refold.report.calibration import format_number, pretty_unit
 from refold.report.canvas import Look, ThemeName, drawing, new_figure
 from refold.report.layout import sheet
@@ -60,13 +61,13 @@ def shift_map(shifts: xr.DataArray, *, theme: ThemeName = "light", width: float 
         return page.figure
 
 
-def spike_heights(histogram: xr.Dataset, *, theme: ThemeName = "light", width: float = 4.6) -> Figure:
+def spike_heights(histogram: xr.Dataset | Despiked, *, theme: ThemeName = "light", width: float = 4.6) -> Figure:
     """Draw how many channels stand out of their neighbours by how much, and the threshold of spikes.
 
     Parameters
     ----------
-    histogram : xarray.Dataset
-        As `refold.spike_histogram` gives it.
+    histogram : xarray.Dataset or Despiked
+        As `refold.spike_histogram` gives it; or what `refold.remove_spikes` gives, with a threshold it chose itself.
     theme : {"light", "dark"}
         Colours of paper and ink.
     width : float
@@ -82,6 +83,13 @@ def spike_heights(histogram: xr.Dataset, *, theme: ThemeName = "light", width: f
     VariableError
         If it is no such histogram.
     """
+    if isinstance(histogram, Despiked):
+        if histogram.histogram is None:
+            found = f"spikes removed with a given threshold, {histogram.threshold:g}"
+            raise VariableError(found, "one chosen from a histogram", "give refold.spike_histogram(cube)")
+        histogram = histogram.histogram
+    if not isinstance(histogram, xr.Dataset):
+        raise VariableError(f"{type(histogram).__name__}", "a histogram", "give refold.spike_histogram(cube)")
     if "count" not in histogram or histogram["count"].dims != ("height",):
         raise VariableError("a dataset without counts of heights", "a histogram", "give refold.spike_histogram(cube)")
     count = histogram["count"].values
