@@ -182,6 +182,24 @@ def test_convert_prepares_shards_verifies_and_resumes(command, small_scan, tmp_p
     assert "the scan" in err
 
 
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        (["--rebin", "y=2"], 5),
+        (["--crop", "y=0:3"], 5),
+        (["--rebin", "y=2", "--set", "prepare.bands={ drop = [0] }"], 3),
+    ],
+)
+def test_a_copy_has_all_bands_unless_told_otherwise(command, tmp_path, told, left):
+    cube = refold.as_cube(np.ones((4, 4, 5), "f4"), signal="wavelength")
+    refold.convert(cube.assign_coords(good=("wavelength", [True, True, False, True, True])), "a.zarr")
+    status, _, err = command("convert", "a.zarr", "-o", "b.zarr", *told)
+    assert status == 0, err
+    found = refold.open("b.zarr")
+    assert found.sizes["wavelength"] == left
+    assert found.good.all() == (left == 3)
+
+
 def test_convert_takes_what_a_file_does_not_say_of_itself(command, tmp_path):
     data = np.arange(3 * 4 * 5, dtype=">u2")
     data.tofile("a.raw")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,4 +212,7 @@ def _to_convert(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
     from refold.parts import prepare
     from refold.source import open as open_scan
 
-    return prepare(open_scan(path, **source), recipe.prepare)[1], {}
+    cube, steps = open_scan(path, **source), recipe.prepare
+    if "good" in cube.coords and not steps.bands:  # a copy has all bands, unless told otherwise
+        steps = replace(steps, bands={"good": False})
+    return prepare(cube, steps)[1], {}
