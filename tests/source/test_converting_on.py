@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 
 import refold
 from refold.engine.progress import Progress
-from refold.errors import MemoryBudgetError, ParameterError, SourceError, StoreExistsError
+from refold.errors import MemoryBudgetError, ParameterError, RefoldWarning, SourceError, StoreError, StoreExistsError
 from refold.planning.rechunking import Stored
 from refold.planning.sharding import chunks_in_shard
 from refold.source import convert
 from refold.source.checksums import Checksums, weights
 from refold.source.copying import Place
+from refold.source.placing import remove
+from refold.source.resuming import Journal
+from refold.source.trees import NOTE, note_of, unpack
 from tests.guards import count_reads, limit_memory
 from tests.source.stores import counts
 from tests.strategies import DTYPES, chunkings, cubes
@@ -155,6 +158,47 @@ def test_a_scan_is_prepared_on_the_way_and_read_once(tmp_path):
     assert zarr.open_group(tmp_path / "b.zarr").attrs["refold"]["converted_from"] == str(tmp_path / "a.zarr")
 
 
+TOLD = {
+    "when": np.datetime64("2024-02-29T12:00:00.123456789"),
+    "day": np.datetime64("2024-02-29"),
+    "never": np.datetime64("NaT", "s"),
+    "lasted": np.timedelta64(90, "s"),
+    "days": np.array([["2024-02-29", "NaT"]], "M8[D]"),
+    "lasting": np.array([1, -2], ">m8[ms]"),
+    "phase": 1 + 2j,
+    "single": np.complex64(-0.0 + 2j),
+    "odd": complex("inf"),
+    "phases": np.array([1j, np.nan], "c8"),
+    "in a list": [1j, (np.datetime64("2024"), "a")],
+}
+
+
+def test_times_and_complex_numbers_of_hyperspy_come_back(tmp_path):
+    attrs = note_of({"General": TOLD}, {"Scope": TOLD}, {"y": {"offset": 0.0}})
+    convert(refold.as_cube(counts((3, 4, 5)), signal="energy").assign_attrs(attrs), tmp_path / "a.zarr")
+    said = unpack(refold.open(tmp_path / "a.zarr").attrs[NOTE])
+    assert said["metadata"]["General"].keys() == said["original_metadata"]["Scope"].keys() == TOLD.keys()
+    for name, value in TOLD.items():
+        found = said["metadata"]["General"][name]
+        if isinstance(value, np.ndarray):
+            assert (type(found), found.dtype) == (np.ndarray, value.dtype.newbyteorder("="))
+            np.testing.assert_array_equal(found, value)
+        else:
+            assert repr(found) == repr(value.item() if isinstance(value, np.complexfloating) else value)
+
+
+def test_what_cannot_be_kept_of_hyperspy_is_named_once(recwarn):
+    lost = {"a": {"object": object(), "list": [1, {2}, {3}]}, "long": np.zeros(10**5), "many": [{"set": set()}], "b": 1}
+    note = note_of(lost, {"Markers": {"kept": 2, "type": int}}, {"y": {"units": object()}})
+    (warning,) = recwarn
+    assert warning.category is RefoldWarning
+    names = "metadata.a.object, metadata.a.list, metadata.long, metadata.many.set, original_metadata.Markers.type;"
+    assert names in str(warning.message)
+    assert unpack(note[NOTE])["metadata"] == {"a": {}, "many": [{}], "b": 1}
+    note_of({f"n{at}": object() for at in range(10)}, {}, {})
+    assert "and 2 more" in str(recwarn[-1].message)
+
+
 def test_options_of_files_do_not_go_with_a_cube(tmp_path):
     cube = refold.as_cube(counts((3, 4, 5)), signal="energy")
     with pytest.raises(ParameterError, match=r"refold\.open"):
@@ -189,6 +233,17 @@ def test_shards_are_whole_chunks(tmp_path):
     assert array.shards == (20, 15, 40)
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "4", None])
+@pytest.mark.parametrize("what", ["chunks", "shards"])
+def test_sizes_are_whole_numbers_of_at_least_one(tmp_path, what, size):
+    cube = refold.as_cube(counts((8, 6, 5)), signal="energy")
+    with pytest.raises(ParameterError, match=f"{what} of .* along 'y'; wanted whole numbers of at least 1"):
+        convert(cube, tmp_path / "a.zarr", **{what: {"y": size}})
+    assert not list(tmp_path.iterdir())
+    done = convert(cube, tmp_path / "a.zarr", resume=True, **{what: {"y": np.int64(4)}})
+    assert (done.shards or done.chunks)["y"] == 4
+
+
 @given(st.tuples(*[st.integers(1, 300)] * 2), st.integers(1, 5000))
 def test_chunks_divide_their_shard(tile, channels):
     shard = (*tile, channels)
@@ -203,6 +258,7 @@ KILLED = """
     import os, signal, sys
     import refold
     from refold.source.resuming import Journal
+from refold.source.trees import NOTE, note_of, unpack
 
     at, (source, target, memory) = int(sys.argv[1]), sys.argv[2:]
     note, seen = Journal.note, []
@@ -253,8 +309,6 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path, memory, at, shards):
 def test_what_is_done_is_not_read_again(tmp_path, monkeypatch):
     source = tall_scan(tmp_path / "tall.zarr", (64, 60, 40), (16, 60, 3))
     options: dict[str, Any] = {"memory": "60kB", "workers": 1, "resume": True, "progress": QUIET}
-    from refold.source.resuming import Journal
-
     note = Journal.note
 
     def failing(self: Journal, step: str, block: str, sums: dict[str, int]) -> None:
@@ -295,8 +349,6 @@ def test_another_conversion_is_not_gone_on_with(tmp_path, monkeypatch, change, w
 
 
 def _interrupt(source: Any, target: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-    from refold.source.resuming import Journal
-
     note = Journal.note
 
     def failing(self: Journal, step: str, block: str, sums: dict[str, int]) -> None:
@@ -319,6 +371,62 @@ def test_a_lazy_cube_goes_on_too(tmp_path, monkeypatch):
     _interrupt(cube(), tmp_path / "b.zarr", monkeypatch, memory="1MB", workers=1)
     done = convert(cube(), tmp_path / "b.zarr", memory="1MB", resume=True)
     assert done.checksum == refold.checksum(cube())
+
+
+def _banded() -> Any:
+    cube = refold.as_cube(counts((8, 6, 5)), signal="energy").assign_attrs(title="a", reader="one")
+    return cube.assign_coords(good=("energy", [True, True, False, True, True])).rename("scan")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cube: cube.assign_coords(good=("energy", [True] * 5)), "with coordinate good"),
+        (lambda cube: cube.assign_coords(good=("energy", da.ones(5, dtype=bool, chunks=5))), "with coordinate good"),
+        (lambda cube: cube.drop_vars("good"), "coordinate good None"),
+        (lambda cube: cube.assign_attrs(title="b"), "with attribute title"),
+        (lambda cube: cube.rename("other"), "with name scan; wanted name other"),
+    ],
+)
+def test_what_describes_a_cube_is_part_of_it_when_resumed(tmp_path, monkeypatch, change, words):
+    options: dict[str, Any] = {"memory": "1MB", "workers": 1, "progress": QUIET}
+    _interrupt(_banded(), tmp_path / "b.zarr", monkeypatch, **options)
+    with pytest.raises(ParameterError, match=words):
+        convert(change(_banded()), tmp_path / "b.zarr", resume=True, **options)
+    same = _banded().assign_attrs(reader="another")  # says how it was read, and is not copied
+    convert(same, tmp_path / "b.zarr", resume=True, **options)
+    assert refold.open(tmp_path / "b.zarr").good.values.tolist() == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize("gone", ["store", "store/tall/zarr.json", "between"])
+def test_what_is_gone_is_said_when_resumed(tmp_path, monkeypatch, gone):
+    source = tall_scan(tmp_path / "tall.zarr", (64, 60, 40), (16, 60, 3))
+    options: dict[str, Any] = {"memory": "60kB", "workers": 1, "progress": QUIET}
+    _interrupt(source, tmp_path / "b.zarr", monkeypatch, **options)
+    remove(tmp_path / ".b.zarr.partial" / gone)
+    with pytest.raises(StoreError, match=r"begun; .* begin anew without resume"):
+        convert(source, tmp_path / "b.zarr", resume=True, **options)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", "\xff"])
+def test_a_journal_that_cannot_be_read_is_said_so(tmp_path, line):
+    (tmp_path / "journal").write_bytes(line.encode("latin-1") + b"\n")
+    with pytest.raises(StoreError, match=r"a journal that cannot be read.*begin anew without resume"):
+        Journal(tmp_path / "journal", {})
+
+
+def test_of_a_journal_only_what_was_cut_off_goes(tmp_path, monkeypatch):
+    path = tmp_path / "journal"
+    journal = Journal(path, {"name": "a"})
+    journal.begin({"chunks": [1]})
+    journal.note("cut", "0,0", {"0": 7})
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"pass": "cut", "blo')
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", None)  # nothing that is whole is written again
+        again = Journal(path, {"name": "a"})
+    assert path.read_bytes() == whole
+    assert again.done("cut") == {"0,0": {"0": 7}}
 
 
 def test_a_store_that_is_there_is_still_not_replaced(tmp_path):

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from refold.source.copying import Place, bounded_writes, copy, create, verify
 from refold.source.finding import origin_of
 from refold.source.given import Given, given_of
 from refold.source.placing import remove, written_whole
-from refold.source.resuming import Journal
+from refold.source.resuming import Journal, check_there
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def convert(
         If the disk fills up; nothing is left of the new store then, as after any other error, unless ``resume``.
     ParameterError
         If chunks of that kind are not possible, the target lies in the scan, or what is to be resumed was begun with
-        another scan or other options.
+        another scan, other metadata or other options.
+    StoreError
+        If what is to be resumed cannot be read, or part of it is gone.
     SourceError
         If the new store does not hold what was read; it names the chunk.
     CubeError
@@ -169,7 +172,7 @@ def convert(
     reset_peak()
     _check_apart(scan, target)
     given = given_of(scan, signal, options)
-    asked = _Asked(_along_navigation(chunks, given), shards if isinstance(shards, bool) else dict(shards))
+    asked = _Asked(_along_navigation(chunks, given), shards if isinstance(shards, bool) else _whole(shards, "shards"))
     with (
         settings(memory=memory, workers=workers, progress=progress or progress_for_terminal()) as setup,
         written_whole(target, overwrite, within="store", keep=resume) as folder,
@@ -227,18 +230,21 @@ class _Asked:
         stored = for_shards(given.stored)
         sizes = wanted_shards(stored, self.chunks)
         if not isinstance(self.shards, bool):
-            sizes = _along_navigation(self.shards, given) or sizes
+            sizes = _along_navigation(self.shards, given, "shards") or sizes
         for shard, chunk in zip(sizes, self.chunks or [None] * len(sizes), strict=True):
-            if chunk and shard and shard % chunk:
+            if chunk is not None and shard is not None and shard % chunk:
                 raise ParameterError(
                     f"chunks of {chunk} in shards of {shard}", "shards of whole chunks", "choose again"
                 )
-        return plan_rechunking(stored, memory, workers, sizes if any(sizes) else None)
+        return plan_rechunking(stored, memory, workers, None if set(sizes) == {None} else sizes)
 
     def begin(self, given: Given, way: Rechunking, place: Place, journal: Journal) -> Sizes:
         """Make the new array, unless that was done before; return the sizes of its chunks."""
         inner = chunks_in_shard(way.chunks, given.stored, self.chunks) if self.shards else way.chunks
         if journal.way:
+            check_there(place.store / "zarr.json", place.path / "zarr.json")
+            if journal.done("cut"):
+                check_there(place.between / "zarr.json")
             for left in place.store.rglob("*.partial"):  # what zarr-python was writing when it was killed
                 left.unlink()
             return inner
@@ -270,15 +276,30 @@ def _as_begun(told: Mapping[str, Any], memory: int, workers: int) -> Rechunking:
     return Rechunking(**sizes, between=between, workers=fitting, shared=told["shared"])
 
 
-def _along_navigation(sizes: Mapping[str, int] | None, given: Given) -> list[int | None] | None:
+def _whole(sizes: Mapping[str, int], what: str) -> dict[str, int]:
+    """Sizes, if they can be such."""
+    for dim, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ParameterError(
+                f"{what} of {size!r} along {dim!r}",
+                "whole numbers of at least 1",
+                "leave out the dims along which any size will do",
+            )
+    return {dim: int(size) for dim, size in sizes.items()}
+
+
+def _along_navigation(sizes: Mapping[str, int] | None, given: Given, what: str = "chunks") -> list[int | None] | None:
     """Sizes in the order of the navigation dims."""
     navigation = navigation_dims(given.cube)
     wrong = [dim for dim in sizes or {} if dim not in navigation]
     if wrong:
         raise ParameterError(
-            f"chunks along {wrong}", f"navigation dims, {navigation}", "leave out the others: signals stay whole"
+            f"{what} along {wrong}", f"navigation dims, {navigation}", "leave out the others: signals stay whole"
         )
-    return [sizes.get(dim) for dim in navigation] if sizes else None
+    if not sizes:
+        return None
+    found = _whole(sizes, what)
+    return [found.get(dim) for dim in navigation]
 
 
 def _check_apart(scan: Any, target: Path) -> None:

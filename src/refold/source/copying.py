@@ -48,11 +48,16 @@ class Place:
     group: str | None
     name: str
 
+    @property
+    def path(self) -> Path:
+        """Of the new array."""
+        return self.store / (self.group or "") / self.name
+
     def array(self) -> Any:
         """The new array, to be written."""
         import zarr
 
-        return zarr.open_array(self.store / (self.group or "") / self.name, mode="r+")
+        return zarr.open_array(self.path, mode="r+")
 
     def note(self, **entries: Any) -> None:
         """Keep entries in the attributes of the array's group."""
@@ -78,13 +83,17 @@ def bounded_writes() -> Iterator[None]:
         yield
 
 
+def kept_attrs(cube: xr.DataArray) -> dict[str, Any]:
+    """Attributes that are copied: of what was measured, not of the file."""
+    return {str(key): value for key, value in cube.attrs.items() if key not in _OF_THE_FILE}
+
+
 def create(cube: xr.DataArray, place: Place, chunks: Sizes, shards: Sizes | None, note: dict[str, Any]) -> None:
     """Make the array that a cube will be copied into, its dims, coordinates and attributes in place."""
     from zarr.codecs import BloscCodec
 
     like = da.zeros(cube.shape, dtype=cube.dtype, chunks=shards or chunks)
-    attrs = {key: value for key, value in cube.attrs.items() if key not in _OF_THE_FILE}
-    template = xr.DataArray(like, dims=cube.dims, coords=cube.coords, attrs=attrs)
+    template = xr.DataArray(like, dims=cube.dims, coords=cube.coords, attrs=kept_attrs(cube))
     blosc = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
     encoding = {place.name: {"chunks": chunks, "compressors": blosc, **({"shards": shards} if shards else {})}}
     write_metadata(xr.Dataset({place.name: template}, attrs={"refold": note}), place.store, encoding, place.group)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from dask.base import tokenize
 
@@ -16,6 +15,7 @@ from refold.cube import check_cube, navigation_dims
 from refold.engine.layout import chunk_bytes
 from refold.errors import ParameterError
 from refold.planning.rechunking import Sizes, Stored
+from refold.source.copying import kept_attrs
 from refold.source.finding import origin_of
 from refold.source.opening import signal_of
 from refold.source.signals import Signal
@@ -81,7 +81,9 @@ def _of_file(chosen: Signal, where: str) -> Given:
 
     # What is at a URL has no time of change that could be asked for cheaply: there its place and form must do.
     token = tokenize(cube.data) if Path(where).exists() else None
-    return Given(chosen.name, where, cube, _stored(cube, steps), read, _identity(cube, where, steps, token))
+    return Given(
+        chosen.name, where, cube, _stored(cube, steps), read, _identity(cube, chosen.name, where, steps, token)
+    )
 
 
 def _of_cube(cube: xr.DataArray) -> Given:
@@ -94,7 +96,8 @@ def _of_cube(cube: xr.DataArray) -> Given:
         uneven = any(set(sizes[:-1]) - {step} for sizes, step in zip(cube.chunks, steps, strict=True))
         reading = chunk_bytes(cube)
     stored = _stored(cube, steps, uneven=uneven, reading=reading)
-    return Given(name, where, cube, stored, lambda _: cube, _identity(cube, where, steps, tokenize(cube.data)))
+    identity = _identity(cube, name, where, steps, tokenize(cube.data))
+    return Given(name, where, cube, stored, lambda _: cube, identity)
 
 
 def _stored(cube: xr.DataArray, steps: Sizes, *, uneven: bool = False, reading: int = 0) -> Stored:
@@ -102,13 +105,19 @@ def _stored(cube: xr.DataArray, steps: Sizes, *, uneven: bool = False, reading: 
     return Stored(cube.shape, steps, n_navigation, cube.dtype.itemsize, uneven=uneven, reading=reading)
 
 
-def _identity(cube: xr.DataArray, where: str, steps: Sizes, token: str | None) -> dict[str, Any]:
-    positions = {str(dim): tokenize(np.asarray(cube[dim].values)) for dim in cube.dims}
+def _identity(cube: xr.DataArray, name: str, where: str, steps: Sizes, token: str | None) -> dict[str, Any]:
+    """All that is copied; lazy arrays by the names that Dask gives them, which say how they are made."""
     return {
+        "name": name,
         "scan": where,
         "shape": list(cube.shape),
         "dtype": str(cube.dtype),
         "stored": list(steps),
-        "positions": positions,
+        "coordinate": {str(key): _token(coord.variable) for key, coord in cube.coords.items()},
+        "attribute": {key: tokenize(value) for key, value in kept_attrs(cube).items()},
         "token": token,
     }
+
+
+def _token(coord: xr.Variable) -> str:
+    return str(tokenize(coord.dims, coord.data, dict(coord.attrs)))

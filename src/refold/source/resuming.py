@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from refold.engine import Block, Where, ZarrWriter
-from refold.errors import ParameterError
+from refold.errors import ParameterError, StoreError
 from refold.planning import Grid
 from refold.source.checksums import Checksums, Sums
+
+_ANEW = "begin anew without resume"
 
 
 class Journal:
@@ -32,6 +35,8 @@ class Journal:
     ------
     ParameterError
         If the file is of another scan, or other options.
+    StoreError
+        If it cannot be read.
 
     Notes
     -----
@@ -42,19 +47,19 @@ class Journal:
     def __init__(self, path: Path, told: Mapping[str, Any]) -> None:
         self.path, self._lock = path, Lock()
         self._done: dict[str, dict[str, dict[str, int]]] = {}
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if whole:
-            found = json.loads(whole[0])
-            _check_same(found["told"], json.loads(json.dumps(told)), path)
-            self.way: dict[str, Any] = found["way"]
-        else:
-            self.way = {}
-        for line in whole[1:]:
-            entry = json.loads(line)
+        self._told, self.way = told, dict[str, Any]()
+        if not path.exists():
+            return
+        text = path.read_bytes()
+        whole = text.rfind(b"\n") + 1
+        entries = _entries(text[:whole], path)
+        for first in entries[:1]:
+            _check_same(first["told"], json.loads(json.dumps(told)), path)
+            self.way = first["way"]
+        for entry in entries[1:]:
             self._done.setdefault(entry["pass"], {})[entry["block"]] = entry["sums"]
-        path.write_text("".join(whole), encoding="utf-8")
-        self._told = told
+        if whole < len(text):  # only what was cut off goes: a kill here costs nothing
+            os.truncate(path, whole)
 
     def begin(self, way: Mapping[str, Any]) -> None:
         """Note how it is done, once."""
@@ -85,7 +90,28 @@ class Journal:
             file.write(json.dumps(entry) + "\n")
 
 
-def _check_same(found: Mapping[str, Any], told: Mapping[str, Any], path: Path) -> None:
+def _entries(text: bytes, path: Path) -> list[dict[str, Any]]:
+    """Entries of a journal, of which each has what it must have."""
+    try:
+        entries = [json.loads(line) for line in text.splitlines()]
+        for at, entry in enumerate(entries):
+            _ = [entry[key] for key in (("pass", "block", "sums") if at else ("told", "way"))]
+    except (ValueError, KeyError, TypeError) as error:  # not JSON, not text, or not of a journal
+        found = f"a journal that cannot be read, {path} ({error})"
+        raise StoreError(found, "what a conversion has done so far", _ANEW) from error
+    return entries
+
+
+def _flat(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told, each entry by its name, those of a mapping by two names."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        found |= {f"{name} {key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    found, told = _flat(before), _flat(now)
     other = [name for name in sorted({*found, *told}) if found.get(name) != told.get(name)]
     if other:
         raise ParameterError(
@@ -123,6 +149,19 @@ def rest_of(grid: Grid, done: Mapping[str, Any]) -> Grid | None:
             members = [at for _, at in run]
             runs.append(range(members[0], members[-1] + 1))
     return RestOfGrid(grid.edges, len(runs), runs=tuple(runs)) if runs else None
+
+
+def check_there(*paths: Path) -> None:
+    """Refuse to go on where something that was begun is gone.
+
+    Raises
+    ------
+    StoreError
+        If one of the paths is not there.
+    """
+    for path in paths:
+        if not path.exists():
+            raise StoreError(f"no {path}, which was begun", "what was written so far", _ANEW)
 
 
 def block_name(starts: list[int]) -> str:
