@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import refold
 from refold.cube import as_cube
-from refold.errors import DataError, ParameterError
-from refold.reduce import ICA, PCA, Decomposition, decompose
+from refold.errors import CubeError, DataError, ParameterError
+from refold.reduce import ICA, NMF, PCA, Decomposition, decompose
 from tests.guards import count_reads, limit_memory, no_compute
 
 VARIANTS = {
@@ -254,11 +254,94 @@ def test_normalised_noise_before_any_estimator_is_that_of_principal_components()
         ({"signal_mask": np.ones(30, bool)}, DataError),
         ({"navigation_mask": np.ones((9, 11), bool)}, DataError),
         ({"output_dimension": 31}, ParameterError),
+        ({"foo": 1}, ParameterError),
+        ({"n_components": 3}, ParameterError),
+        ({"center": True}, ParameterError),
+        ({"algorithm": "NMF", "output_dimension": 2, "solver": "scatter"}, ParameterError),
     ],
 )
 def test_contradictions_are_named(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         decompose(as_cube(counts(), signal="energy"), **options)
+
+
+def test_unknown_options_are_met_by_those_that_exist() -> None:
+    with pytest.raises(ParameterError, match=r"foo.*'random_state'.*'solver'"):
+        decompose(as_cube(counts(), signal="energy"), foo=1, solver="scatter")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        (PCA(3, scaling="poisson", center=False), {}),
+        (ICA(3, decomposition=PCA(scaling="poisson")), {}),
+        (NMF(3, scaling="poisson"), {}),
+        ("NMF", {"scaling": "poisson", "output_dimension": 3}),
+    ],
+)
+def test_noise_is_not_normalised_twice(algorithm: Any, options: dict[str, Any]) -> None:
+    cube = as_cube(counts(), signal="energy").chunk({"y": 4})
+    with no_compute(), pytest.raises(ParameterError, match="one of the two"):
+        decompose(cube, algorithm, normalize_poissonian_noise=True, **options)
+
+
+def test_what_was_fitted_is_what_is_given() -> None:
+    cube = as_cube(counts(), signal="energy").chunk({"y": 4})
+    fitted, mask = PCA(3).fit(cube), masks((9, 11), 30)["signal_mask"]
+    with no_compute():
+        with pytest.raises(CubeError, match=r"'energy': 20.*'energy': 30"):
+            decompose(cube.isel(energy=slice(0, 20)), fitted)
+        with pytest.raises(ParameterError, match="signal_mask that leaves"):
+            decompose(cube, fitted, signal_mask=mask)
+        with pytest.raises(ParameterError, match="normalize_poissonian_noise with an estimator that is fitted"):
+            decompose(cube, fitted, normalize_poissonian_noise=True)
+    found = decompose(cube, PCA(3), signal_mask=mask)
+    again = decompose(cube, found.estimator, signal_mask=mask)
+    np.testing.assert_array_equal(again.loadings.values, found.loadings.values)
+
+
+def test_loadings_are_a_cube() -> None:
+    loadings = decompose(as_cube(counts(), signal="energy"), output_dimension=4).load().loadings
+    found = decompose(loadings, output_dimension=2, centre="navigation")
+    alike = loadings.rename(component="channel")
+    expected = decompose(alike, output_dimension=2, centre="navigation")
+    assert found.factors.dims == ("component", "component_of_signal")
+    assert found.mean is not None
+    assert found.mean.dims == ("component_of_signal",)
+    np.testing.assert_array_equal(found.factors, expected.factors)
+    np.testing.assert_array_equal(found.loadings, expected.loadings)
+    assert dict(found.to_dataset().sizes) == {"y": 9, "x": 11, "component": 2, "component_of_signal": 4}
+    model = found.model()
+    assert model.dims == loadings.dims
+    xr.testing.assert_identical(model.component, loadings.component)
+    np.testing.assert_array_equal(model, expected.model())
+
+
+@pytest.mark.parametrize("dim", ["component", "sweep", "mean"])
+@pytest.mark.parametrize("model", [PCA(2), NMF(2, random_state=0), ICA(2, algorithm="orthomax", diff_order=0)])
+def test_a_signal_dim_may_have_a_name_of_the_model(tmp_path: Path, model: Any, dim: str) -> None:
+    cube = as_cube(counts(), signal="energy").assign_coords(energy=("energy", np.arange(30) * 0.5, {"role": "signal"}))
+    cube = cube.rename(energy=dim)
+    model.fit(cube).save(tmp_path / "model.zarr")
+    again = type(model).load(tmp_path / "model.zarr")
+    scores = model.transform(cube)
+    xr.testing.assert_identical(again.transform(cube).compute(), scores.compute())
+    back = again.inverse_transform(scores)
+    assert back.dims == cube.dims
+    xr.testing.assert_identical(back[dim], cube[dim])
+    assert model.variables()["components"].shape == (2, 30)
+
+
+@pytest.mark.parametrize("name", [None, "counts"])
+def test_models_have_the_name_of_the_cube(name: str | None) -> None:
+    cube = as_cube(counts(), signal="energy", name=name).chunk({"y": 4})
+    fitted = PCA(3).fit(cube)
+    for found in (
+        decompose(cube, fitted),
+        decompose(cube, fitted, navigation_mask=masks((9, 11), 30)["navigation_mask"]),
+    ):
+        assert (found.model().name, found.residuals().name) == (name, name)
+    assert (fitted.model(cube).name, fitted.residuals(cube).name) == (name, name)
 
 
 def test_negative_values_have_no_poisson_noise() -> None:

@@ -17,6 +17,7 @@ from refold.reduce.elbow import elbow_position
 from refold.reduce.preparing import (
     PRINCIPAL,
     as_estimator,
+    check_fits,
     check_words,
     column_roots,
     folded,
@@ -52,7 +53,7 @@ class Decomposition:
         centred.
     factors : xarray.DataArray
         ``(component, *signal)``, float64, on the signal's coordinates: what each component looks like. NaN on masked
-        channels.
+        channels. A signal dim ``component``, that of loadings, is called ``component_of_signal`` here and in `mean`.
     loadings : xarray.DataArray
         ``(*navigation, component)``, lazy, on the scan's coordinates: how much of each component a pixel holds. NaN
         where a pixel is masked or not finite. A cube itself, with the components as its signal.
@@ -180,13 +181,14 @@ def decompose(
         A cube, lazy or not, of any dtype: counts need not become floats first.
     algorithm : {"PCA", "SVD", "MNF", "NMF"} or estimator
         ``"PCA"`` and ``"SVD"`` mean the same: what HyperSpy calls SVD. An estimator of `refold` is copied and fitted;
-        one that is fitted already is taken as it is.
+        one that is fitted already is taken as it is, and not with noise normalised.
     output_dimension : int, optional
         Components wanted; all by default, which takes a features x features matrix, or as many sweeps as the solver
         needs: say a number where there are thousands of features.
     normalize_poissonian_noise : bool
         Divide each pixel by the root of its sum and each channel by the root of its (Keenan and Kotula 2004) before,
-        and multiply factors and loadings after. Values must not be negative.
+        and multiply factors and loadings after. Values must not be negative. Not with an estimator that is fitted, or
+        that says ``scaling="poisson"`` itself.
     navigation_mask, signal_mask : array_like of bool, optional
         True leaves a pixel or a channel out, as in HyperSpy; of the navigation or the signal dims, in their order in
         the cube (where HyperSpy takes a mask of ``(x, y)``), or an xarray.DataArray with these dims.
@@ -196,7 +198,7 @@ def decompose(
     reproject : {None, "navigation"}
         Whether masked pixels, too, get loadings on the factors found without them.
     **options
-        To the estimator that `algorithm` names, such as ``solver`` or ``random_state``.
+        To the estimator that `algorithm` names, such as ``solver`` or ``random_state``; not those that are said above.
 
     Returns
     -------
@@ -209,6 +211,8 @@ def decompose(
     ------
     ParameterError
         If an option does not exist, masks do not fit, or options contradict each other.
+    CubeError
+        If an estimator is given that was fitted to another signal.
     DataError
         If nothing is left to decompose; or if counts are negative and their noise was to be normalised.
 
@@ -238,6 +242,8 @@ def decompose(
     check_words(algorithm, normalize_poissonian_noise=normalize_poissonian_noise, centre=centre, reproject=reproject)
     keep, grid = masked_channels(cube, signal_mask), masked_pixels(cube, navigation_mask)
     own = isinstance(algorithm, str) and algorithm in PRINCIPAL
+    estimator = as_estimator(algorithm, output_dimension, {"tol": _TOLERANCE, **options} if own else options)
+    check_fits(estimator, cube, keep, normalized=normalize_poissonian_noise and not own)
     treatment = Treatment(channels=keep, centred=centre == "signal")
     sweeps = 0
     if normalize_poissonian_noise and not own:
@@ -245,8 +251,7 @@ def decompose(
         sweeps = 1
     if own:
         scaling = "poisson" if normalize_poissonian_noise else None
-        options = {"tol": _TOLERANCE, **options, "center": centre == "navigation", "scaling": scaling}
-    estimator = as_estimator(algorithm, output_dimension, options)
+        estimator.set_params(center=centre == "navigation", scaling=scaling)
     if not is_fitted(estimator):
         sweeps += _fit(estimator, prepared(cube, treatment, grid), exactly=own)
     return _composed(cube, estimator, treatment, None if reproject else grid, sweeps, own=own)

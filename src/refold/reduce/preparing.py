@@ -19,7 +19,8 @@ from refold.reduce.blockwise import map_pixels
 from refold.reduce.mnf import MNF
 from refold.reduce.nmf import NMF
 from refold.reduce.pca import PCA
-from refold.reduce.projecting import Projecting
+from refold.reduce.projecting import Projecting, signal_template
+from refold.reduce.saving import beside
 from refold.reduce.treating import Treatment
 
 PRINCIPAL = ("PCA", "SVD")
@@ -72,7 +73,16 @@ def as_estimator(algorithm: str | Projecting, output_dimension: int | None, opti
         If options are given that it does not take.
     """
     if isinstance(algorithm, str):
-        named: Projecting = _NAMED[algorithm](n_components=output_dimension, **options)
+        kind = _NAMED[algorithm]
+        said = {"n_components", *(("center", "scaling") if algorithm in PRINCIPAL else ())}  # in words of decompose
+        known = kind().get_params(deep=False).keys() - said
+        if unknown := sorted(options.keys() - known):
+            raise ParameterError(
+                f"options {unknown} for {algorithm!r}",
+                f"some of {sorted(known)}",
+                f"choose among these and those of decompose, or give an estimator as refold.{kind.__name__}(…)",
+            )
+        named: Projecting = kind(n_components=output_dimension, **options)
         return named
     if options:
         raise ParameterError(
@@ -88,6 +98,44 @@ def as_estimator(algorithm: str | Projecting, output_dimension: int | None, opti
             "leave it out, and say model(components=…)",
         )
     return algorithm
+
+
+def check_fits(
+    estimator: Projecting, cube: xr.DataArray, keep: npt.NDArray[np.bool_] | None, *, normalized: bool
+) -> None:
+    """Raise if an estimator weighs what is normalised already, or was fitted to something else.
+
+    Raises
+    ------
+    ParameterError
+        If noise is to be normalised before an estimator that does so itself or is fitted; or if channels that are not
+        masked are not as many as were fitted.
+    CubeError
+        If the cube has another signal than was fitted.
+    """
+    inner = getattr(estimator, "decomposition", None)
+    if normalized and "poisson" in (getattr(estimator, "scaling", None), getattr(inner, "scaling", None)):
+        raise ParameterError(
+            f"normalize_poissonian_noise with {estimator}, which weighs pixels, too",
+            "one of the two",
+            "leave out normalize_poissonian_noise, or scaling='poisson'",
+        )
+    if not is_fitted(estimator):
+        return
+    if normalized:
+        raise ParameterError(
+            "normalize_poissonian_noise with an estimator that is fitted",
+            "one that is fitted to what is normalised",
+            "leave out normalize_poissonian_noise, or give the estimator unfitted",
+        )
+    if keep is None:
+        estimator._enter(cube, reset=False)
+    elif keep.sum() != estimator.n_features_in_:
+        raise ParameterError(
+            f"a signal_mask that leaves {keep.sum()} channels",
+            f"the {estimator.n_features_in_} that were fitted",
+            "leave out signal_mask, say the one of the fit, or give the estimator unfitted",
+        )
 
 
 def is_fitted(estimator: Projecting) -> bool:
@@ -187,7 +235,8 @@ def laid_over(
         return map_pixels(cube, function, told, None, sizes, dtype=dtype)
     own = {dim: cube.sizes[dim] for dim in signal_dims(cube)}
     laid = map_pixels(cube, function, told, None, own, dtype=dtype)
-    return xr.DataArray(laid.data, cube.coords, cube.dims, cube.name, cube.attrs)
+    # Without a name of its own a DataArray takes that of the Dask graph.
+    return xr.DataArray(laid.data, cube.coords, cube.dims, attrs=cube.attrs).rename(cube.name)
 
 
 def on_grid(array: xr.DataArray, grid: xr.DataArray | None) -> xr.DataArray:
@@ -196,11 +245,10 @@ def on_grid(array: xr.DataArray, grid: xr.DataArray | None) -> xr.DataArray:
 
 
 def folded(cube: xr.DataArray, rows: npt.NDArray[Any]) -> xr.DataArray:
-    """Rows of features as components on the signal dims of a cube, with their coordinates."""
-    dims = signal_dims(cube)
-    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
-    coords["component"] = numbered(len(rows))
-    return xr.DataArray(rows.reshape(-1, *signal_shape(cube)), dims=("component", *dims), coords=coords)
+    """Rows of features as components on the signal dims of a cube, with their coordinates, renamed as by `beside`."""
+    signal, _ = beside(signal_template(cube), {"component"})
+    coords = {**signal.coords, "component": numbered(len(rows))}
+    return xr.DataArray(rows.reshape(-1, *signal.shape), dims=("component", *signal.dims), coords=coords)
 
 
 def over_components(values: npt.NDArray[Any], name: str) -> xr.DataArray:

@@ -37,7 +37,7 @@ class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             cube = check_cube(X)
             if reset:
                 self.n_features_in_ = n_features(cube)
-                self._signal = _signal_template(cube)
+                self._signal = signal_template(cube)
                 self._dtype = row_dtype(cube.dtype)
             elif signal_shape(cube) != self._signal.shape:
                 raise CubeError(
@@ -51,7 +51,7 @@ class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             table = table.astype(np.float64)
         cube = as_cube(table, signal="feature", dims=TABLE)
         if reset:
-            self._signal = _signal_template(cube)
+            self._signal = signal_template(cube)
             self._dtype = row_dtype(cube.dtype)
         return cube
 
@@ -168,7 +168,8 @@ class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return function(Block(cube.values, 1), told)
         sizes = {dim: cube.sizes[dim] for dim in signal_dims(cube)}
         built = map_pixels(cube, function, told, None, sizes, dtype=row_dtype(cube.dtype))
-        return xr.DataArray(built.data, cube.coords, cube.dims, cube.name, cube.attrs)
+        # Without a name of its own a DataArray takes that of the Dask graph.
+        return xr.DataArray(built.data, cube.coords, cube.dims, attrs=cube.attrs).rename(cube.name)
 
     def inverse_transform(self, X: Any, components: Components = None) -> Any:
         """Pixels that these scores stand for: without what the components left out.
@@ -208,8 +209,8 @@ class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         xarray.Dataset
-            ``components (component, *signal)``, with the coordinates of the signal that was fitted, and
-            ``explained_variance_ratio (component)``.
+            ``components (component, *signal)``, with the coordinates of the signal that was fitted, renamed as by
+            `to_dataset`, and ``explained_variance_ratio (component)``.
         """
         check_is_fitted(self)
         whole = self.to_dataset()
@@ -254,7 +255,7 @@ def _left(block: Block, told: tuple[RowMap, Kept]) -> npt.NDArray[Any]:
     return left
 
 
-def _signal_template(cube: xr.DataArray) -> xr.DataArray:
+def signal_template(cube: xr.DataArray) -> xr.DataArray:
     """The signal side of a cube: dims, coordinates, name and attributes, with values that take no memory."""
     dims = signal_dims(cube)
     coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}

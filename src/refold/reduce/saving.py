@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,7 +33,8 @@ class Saved:
         Returns
         -------
         xarray.Dataset
-            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted.
+            What `from_dataset` takes. Components have the dims and coordinates of the signal that was fitted; where
+            one has the name of a dim or variable of the model, it gets another: ``component_of_signal``.
         """
         check_is_fitted(self)
         note = {
@@ -144,8 +145,10 @@ def to_dataset(model: Any, arrays: dict[str, Any], signal: xr.DataArray, note: d
     Returns
     -------
     xarray.Dataset
-        Arrays over ``component`` and the signal dims; the note as JSON in its attributes.
+        Arrays over ``component`` and the signal dims, renamed as by `beside`; the note as JSON in its attributes.
     """
+    own = {dim for dims, _ in arrays.values() for dim in dims if dim != "feature"}
+    signal, names = beside(signal, {"component", *own, *arrays})
     variables: dict[str, Any] = {}
     for name, (dims, array) in arrays.items():
         if array is not None:
@@ -157,6 +160,7 @@ def to_dataset(model: Any, arrays: dict[str, Any], signal: xr.DataArray, note: d
     told = {
         "model": type(model).__name__,
         "signal_dims": [str(dim) for dim in signal.dims],
+        "signal_names": names,
         "signal_name": signal.name,
         "signal_attrs": signal.attrs,
         **note,
@@ -199,7 +203,30 @@ def signal_of(dataset: xr.Dataset, note: dict[str, Any]) -> xr.DataArray:
     dims = note["signal_dims"]
     coords = {name: coord for name, coord in dataset.coords.items() if set(coord.dims) <= set(dims)}
     values = np.broadcast_to(np.zeros((), dtype=np.float32), tuple(dataset.sizes[dim] for dim in dims))
-    return xr.DataArray(values, dims=dims, coords=coords, name=note["signal_name"], attrs=note["signal_attrs"])
+    signal = xr.DataArray(values, dims=dims, coords=coords, name=note["signal_name"], attrs=note["signal_attrs"])
+    return signal.rename(note.get("signal_names", {}))
+
+
+def beside(signal: xr.DataArray, taken: Collection[str]) -> tuple[xr.DataArray, dict[str, str]]:
+    """A signal that can lie in one dataset with arrays of a model: scores are a cube, too, with components as signal.
+
+    Parameters
+    ----------
+    signal : xarray.DataArray
+        Signal side of a cube.
+    taken : collection of str
+        Names that its dims and coordinates must not have.
+
+    Returns
+    -------
+    signal : xarray.DataArray
+        With ``component`` called ``component_of_signal``, and so on.
+    names : dict of str to str
+        From new names to those that it had.
+    """
+    clashing = sorted({str(name) for name in (*signal.dims, *signal.coords)} & set(taken))
+    renamed = signal.rename({name: f"{name}_of_signal" for name in clashing})
+    return renamed, {f"{name}_of_signal": name for name in clashing}
 
 
 def write(dataset: xr.Dataset, path: str | Path) -> None:
