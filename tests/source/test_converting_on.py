@@ -258,7 +258,6 @@ KILLED = """
     import os, signal, sys
     import refold
     from refold.source.resuming import Journal
-from refold.source.trees import NOTE, note_of, unpack
 
     at, (source, target, memory) = int(sys.argv[1]), sys.argv[2:]
     note, seen = Journal.note, []
