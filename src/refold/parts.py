@@ -151,7 +151,7 @@ def prepare(raw: xr.DataArray, options: Prepare) -> tuple[xr.DataArray, xr.DataA
         What is left after cropping, whose every pixel gets a label; and what is learnt from.
     """
     full = cube = crop(raw, options.crop) if options.crop else raw
-    if options.bands or "good" in cube.coords:
+    if options.bands or ("good" in cube.coords and len(signal_dims(cube)) == 1):
         cube = bands(cube, **options.bands)
     if options.spikes:
         cube = remove_spikes(cube, **options.spikes).cube

@@ -202,3 +202,10 @@ def test_each_chunk_is_fetched_once(tmp_path: Path, factors: dict[str, int]) -> 
     fetched = reads.under("counts")
     assert set(fetched.values()) == {1}
     assert len(fetched) == 12
+
+
+def test_a_window_with_a_bad_band_is_no_good_one():
+    cube = as_cube(np.ones((2, 6)), signal="wavelength").assign_coords(
+        good=("wavelength", [True] * 3 + [False] + [True] * 2)
+    )
+    assert rebin(cube, wavelength=2).good.values.tolist() == [True, False, True]

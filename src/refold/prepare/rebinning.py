@@ -151,11 +151,14 @@ def _whole_chunks(sizes: tuple[int, ...], factor: int) -> tuple[int, ...]:
 
 
 def _merged_coord(coord: xr.Variable, merged: Mapping[str, int]) -> xr.Variable:
-    """Average a coordinate over its windows; take the first where there is no mean of its values."""
+    """Average a coordinate over its windows; where there is no mean, what is true of all of a window, or the first."""
     windows = {dim: factor for dim, factor in merged.items() if dim in coord.dims}
     coord = coord.to_base_variable()
     if not windows:
         return coord
+    if coord.dtype.kind == "b":  # a window with a bad band is no good one
+        every: xr.Variable = coord.coarsen(windows, func=np.all, keep_attrs=True)
+        return every
     if coord.dtype.kind not in "iufcmM":
         return coord[{dim: slice(None, None, factor) for dim, factor in windows.items()}]
     means: xr.Variable = coord.coarsen(windows, func="mean", keep_attrs=True, skipna=False)
