@@ -243,7 +243,7 @@ def test_a_scan_is_not_written_over_itself(tmp_path, place):
         ({"memory": "lots"}, ParameterError, "lots"),
         ({"workers": 0}, ParameterError, "workers"),
         ({"chunks": {"channel": 8}}, ParameterError, "signals stay whole"),
-        ({"chunks": {"y": 0}}, ParameterError, "one or more"),
+        ({"chunks": {"y": 0}}, ParameterError, "at least 1"),
         ({"signal": "EDS"}, ParameterError, "EDS"),
     ],
 )
