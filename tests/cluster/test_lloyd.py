@@ -126,7 +126,7 @@ def test_the_same_bytes_on_processes(tmp_path) -> None:
     array[:] = blobs().reshape(20, 30, 7)
     cube = as_cube(da.from_zarr(str(path)), signal="energy")
     weights = np.random.default_rng(0).random((20, 30))
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "protocol": "tcp://"}
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "protocol": "tcp://"}
     with settings(workers=2, memory="100MB"):
         here = KMeans(5, n_init=2, max_iter=6).fit(cube, weights=weights)
     with (

@@ -68,7 +68,7 @@ def test_processes_do_not_change_a_bit(tmp_path):
     wanted = as_bytes(sweep(cube, *VISITORS, ZarrWriter(here), grid=GRID, workers=2)[:-1])
     with (
         distributed.LocalCluster(
-            2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp://"
+            2, threads_per_worker=1, processes=True, dashboard_address=":0", protocol="tcp://"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

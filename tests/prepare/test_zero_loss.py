@@ -285,7 +285,7 @@ def test_processes_give_the_same_bytes() -> None:
     cube = cube.chunk(y=2, x=5)
     alone = align_zero_loss(cube)
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, protocol="tcp://") as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0", protocol="tcp://") as cluster,
         distributed.Client(cluster) as client,
     ):
         together = align_zero_loss(cube, client=client)

@@ -225,7 +225,7 @@ def test_same_bytes_on_threads_and_processes() -> None:
     found = [sweep(cube, *MNF().visitors(cube), grid=grid, workers=workers) for workers in (1, 2)]
     with (
         dask.config.set({"distributed.worker.memory.terminate": False}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp://") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", protocol="tcp://") as cluster,
         Client(cluster) as client,
     ):
         found.append(sweep(cube, *MNF().visitors(cube), grid=grid, client=client))
