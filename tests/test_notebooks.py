@@ -70,6 +70,13 @@ def test_notebooks_run(notebook: Path, aside: Path):
     execute(notebook)
 
 
+def test_hyperspy_runs_on_a_recorded_particle(aside: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EDS_FILE", str(shared_data / "eds" / "core_shell.hspy"))
+    left = execute(ROOT / "docs" / "notebooks" / "hyperspy.ipynb")
+    assert left["eds"].sizes == {"y": 64, "x": 64, "energy": 992}
+    assert left["of_parts"] is None
+
+
 def _spectral_python(aside: Path) -> dict[str, Any]:
     left = execute(ROOT / "docs" / "notebooks" / "spectral-python.ipynb")
     assert {file.name for file in aside.rglob("*.tif")} == {"classes.tif", "scores.tif", "picture.tif"}
