@@ -2,7 +2,8 @@
 
 A 4D-STEM scan on disk becomes labels. `refold run` is timed from starting the command to its end, the report included.
 HyperSpy's row is what one would type today: lazy rebin, saved; lazy PCA; umap-learn on the scores of all pixels;
-hdbscan on that; timed from its first import. Both in a new process every round.
+hdbscan on that; timed from its first import. Both in a new process every round. The larger scan is given to it only
+with `--large`: on 2 cores it had not ended after 15 minutes.
 
 *Less landmarks* is the run less the fixed cost of embedding and clustering the landmarks, which does not grow with the
 scan. It is given as a multiple of bare decode, the time in which the chunks can be decoded at all. *ARI* is the
@@ -127,12 +128,21 @@ def stages(runs: Runs) -> str:
 
 
 def run(setup: scans.Setup) -> Iterator[Table]:
-    side, detector = (48, 64) if setup.quick else (512, 128)
+    """One size at which the peers end within minutes, and one where they take half an hour or more."""
+    if setup.quick:
+        yield of_size(setup, 48, 64, tuple(CONTENDERS))
+        return
+    yield of_size(setup, 256, 128, tuple(CONTENDERS))
+    yield of_size(setup, 512, 128, tuple(CONTENDERS) if setup.large else ("decode", "refold"))
+
+
+def of_size(setup: scans.Setup, side: int, detector: int, names: tuple[str, ...]) -> Table:
     scan = scans.diffraction(setup.folder, side, detector)
     small = scans.diffraction(setup.folder, 32, detector)
     case = {"scan": str(scan), "folder": str(setup.folder)}
     counts = {"rounds": setup.slow_rounds} if setup.quick else setup.counts  # half a minute each, of starting up
-    found = alternate(__name__, CONTENDERS, case, warm={"scan": str(small)}, **counts)
+    chosen = {name: CONTENDERS[name] for name in names}
+    found = alternate(__name__, chosen, case, warm={"scan": str(small)}, **counts)
     columns = [
         less_fixed(found["decode"]),
         ("landmarks, s", fact("fixed")),
@@ -142,4 +152,4 @@ def run(setup: scans.Setup) -> Iterator[Table]:
     ]
     title = f"{side} x {side} patterns of {detector} x {detector}, {scans.n_bytes(scan) / 1e9:.2g} GB"
     note = stages(found["refold"]) if found["refold"].samples else ""
-    yield compare(title, found, base="refold", head="refold = 1", columns=columns, note=note)
+    return compare(title, found, base="refold", head="refold = 1", columns=columns, note=note)
