@@ -71,12 +71,13 @@ def test_rooms_do_not_come_in_by_the_front_door():
     assert not [(file, name) for file, name in taken if file not in faces]
 
 
-def test_pins_name_no_address():
+@pytest.mark.parametrize(("name", "least"), [("constraints.txt", 50), ("constraints-torch.txt", 2)])
+def test_pins_name_no_address(name, least):
     """The pins come from any mirror: what holds them is the hash."""
-    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    text = (ROOT / name).read_text(encoding="utf-8")
     assert not re.search(r"https?:|file:|--(extra-)?inde[x]|--find-links| @ ", text)
     pins = re.findall(r"^[a-zA-Z0-9][\w.-]*==\S+", text, flags=re.MULTILINE)
-    assert len(pins) > 50
+    assert len(pins) > least
     assert text.count("--hash=sha256:") >= len(pins)
 
 
