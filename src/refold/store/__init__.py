@@ -2,10 +2,13 @@
 
 from refold.store.entering import enter, free_disk
 from refold.store.fingerprint import identify, stage_fingerprint, versions
-from refold.store.reading import open_model, open_run
+from refold.store.reading import open_model, open_run, path_of
 from refold.store.run import RunStore, StageRecord
+from refold.store.saved import CLUSTERINGS, OWN, record_of_labels, sound_name
 
 __all__ = [
+    "CLUSTERINGS",
+    "OWN",
     "RunStore",
     "StageRecord",
     "enter",
@@ -13,6 +16,9 @@ __all__ = [
     "identify",
     "open_model",
     "open_run",
+    "path_of",
+    "record_of_labels",
+    "sound_name",
     "stage_fingerprint",
     "versions",
 ]

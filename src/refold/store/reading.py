@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from refold.cube import declared, to_full_grid
+from refold.errors import ParameterError
 from refold.store.run import RunStore
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
@@ -91,3 +93,27 @@ def open_model(run: xr.Dataset) -> xr.Dataset | None:
         return None
     model: xr.Dataset = xr.open_zarr(place, consolidated=False, chunks={})
     return model
+
+
+def path_of(run: Any) -> Path:
+    """Where the store of a run is.
+
+    Parameters
+    ----------
+    run : path-like or xarray.Dataset
+        The place itself, or what `refold.open_run` or `refold.run` gave; of a selection, the whole run's.
+
+    Raises
+    ------
+    ParameterError
+        If a dataset does not say which store it is of.
+    """
+    if not isinstance(run, xr.Dataset):
+        return Path(run)
+    if "source" not in run.encoding:
+        raise ParameterError(
+            "a dataset that does not say which store it is of",
+            "a run as refold.open_run gives it, or its path",
+            "pass the path: what is computed from a run is another dataset",
+        )
+    return Path(run.encoding["source"])

@@ -17,9 +17,10 @@ import zarr
 from refold.cube import conform, declared
 from refold.errors import StoreError, StoreExistsError
 from refold.store.disk import METADATA, NOTE, is_run, mended_errors, metadata_of
+from refold.store.saved import CLUSTERINGS, OWN, record_of_labels
 
 FORMAT = 1
-_STAGES = "stages"
+_SHELVES = ("stages", CLUSTERINGS)  # groups that hold nothing but groups
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,9 @@ class RunStore:
     def _replace_root(self, note: Mapping[str, Any]) -> None:
         held = {name for entry in note["stages"].values() for name in entry["holds"]}
         found: dict[str, Any] = {}
-        for name in sorted(held | ({_STAGES} if any("/" in name for name in held) else set())):
+        for name in sorted(held | {name.partition("/")[0] for name in held if "/" in name}):
             whole = self.path / name
-            files = [whole / METADATA] if name == _STAGES else sorted(whole.rglob(METADATA))
+            files = [whole / METADATA] if name in _SHELVES else sorted(whole.rglob(METADATA))
             found |= {file.parent.relative_to(self.path).as_posix(): json.loads(file.read_text()) for file in files}
         root = {
             "attributes": {NOTE: note},
@@ -163,6 +164,32 @@ class RunStore:
     def records(self) -> dict[str, StageRecord]:
         """Records of the finished stages, by name."""
         return {name: StageRecord(**entry) for name, entry in self.note["stages"].items()}
+
+    def fingerprint_of_labels(self, clustering: str | None = None) -> str:
+        """Fingerprint of the stage that wrote the labels: what stands and falls with them is bound to it.
+
+        Parameters
+        ----------
+        clustering : str, optional
+            A saved clustering; by default, and for ``"run"``, the run's own.
+
+        Raises
+        ------
+        ParameterError
+            If nothing could be called so.
+        StoreError
+            If there are no such labels.
+        """
+        stage, stages = record_of_labels(clustering), self.note["stages"]
+        if stage not in stages:
+            there = [OWN] if "labels" in stages else []
+            there += [name.partition("/")[2] for name in stages if name.startswith(f"{CLUSTERINGS}/")]
+            raise StoreError(
+                f"no labels of the clustering {clustering or OWN!r} in {self.path}",
+                f"one of {', '.join(there)}" if there else "a run with labels",
+                "name one of these, or make it: refold run finishes a run, refold cluster adds a clustering",
+            )
+        return str(stages[stage]["fingerprint"])
 
     def keep_only(self, fingerprints: Mapping[str, str]) -> list[str]:
         """Forget every stage whose fingerprint is another than given, and what follows it; name those that stay."""
@@ -182,10 +209,10 @@ class RunStore:
         """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left."""
         held = {name for entry in self.note["stages"].values() for name in entry["holds"]}
         with mended_errors(self.path):
-            for folder in (self.path, self.path / _STAGES):
+            for folder in (self.path, *(self.path / shelf for shelf in _SHELVES)):
                 for item in sorted(folder.iterdir()) if folder.is_dir() else []:
                     name = item.relative_to(self.path).as_posix()
-                    if item.is_dir() and name not in {*held, _STAGES}:
+                    if item.is_dir() and name not in {*held, *_SHELVES}:
                         shutil.rmtree(item)
 
     def finish(self, stage: str, record: StageRecord, groups: Sequence[str], answer: str | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
-from refold.errors import DataError, ParameterError, StoreError
+from refold.errors import DataError, StoreError
 from refold.recipe import Recipe
 from refold.reduce import PCA
-from refold.store import RunStore, StageRecord
+from refold.store import RunStore, StageRecord, path_of
 
 # Groups of a run's store, as the stages leave them.
 _FEATURES, _FUSED, _REDUCE, _EMBED, _CLUSTER, _BINNED = (
@@ -128,27 +127,3 @@ class FinishedRun:
                 "pass the scan as scan=…, or make the run with features=True",
             )
         return scan
-
-
-def path_of(run: Any) -> Path:
-    """Where the store of a run is.
-
-    Parameters
-    ----------
-    run : path-like or xarray.Dataset
-        The place itself, or what `refold.open_run` or `refold.run` gave; of a selection, the whole run's.
-
-    Raises
-    ------
-    ParameterError
-        If a dataset does not say which store it is of.
-    """
-    if not isinstance(run, xr.Dataset):
-        return Path(run)
-    if "source" not in run.encoding:
-        raise ParameterError(
-            "a dataset that does not say which store it is of",
-            "a run as refold.open_run gives it, or its path",
-            "pass the path: what is computed from a run is another dataset",
-        )
-    return Path(run.encoding["source"])
