@@ -10,8 +10,8 @@ import xarray as xr
 
 from refold.cube import signal_dims
 from refold.errors import ParameterError
-from refold.features.lines import USUAL_RESOLUTION, line_energies, resolution_at
 from refold.features.selection import Mask, Selection, share_of, strongest
+from refold.features.xrays.lines import USUAL_RESOLUTION, line_energies, resolution_at
 
 Window = tuple[float, float]
 _EV = {"eV": 1.0, "keV": 1e3, "meV": 1e-3, "MeV": 1e6}

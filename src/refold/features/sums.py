@@ -55,6 +55,18 @@ class Sums:
         return cls._of(number, np.tile(used, len(weights)), weights.ravel(), len(weights))
 
     @classmethod
+    def sparse(cls, weights: npt.NDArray[np.float64]) -> Sums:
+        """Sums with a weight for every signal pixel, of which most are 0; those do not count, whatever they hold.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray
+            Shape (sum, signal pixel).
+        """
+        number, pixels = np.nonzero(weights)
+        return cls._of(number, pixels, weights[number, pixels], len(weights))
+
+    @classmethod
     def _of(cls, number: Rows, pixels: Rows, weights: Rows, n: int) -> Sums:
         from scipy.sparse import csr_array
 

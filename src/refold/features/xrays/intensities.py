@@ -1,0 +1,144 @@
+"""How much of each line clusters hold, with the errors of counting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from refold.errors import ParameterError
+from refold.features.xrays.table import EV, Spectrometer, choose_lines, energy_axis, line_coords
+from refold.features.xrays.windows import Background, Weights, weights_of
+
+_MEAN = "cluster_mean"
+
+
+def line_intensities(
+    run: xr.Dataset | xr.DataArray,
+    lines: Sequence[str] | None = None,
+    *,
+    sizes: Sequence[int] | xr.DataArray | None = None,
+    cube: str | None = None,
+    scan: xr.DataArray | None = None,
+    width: float = 1.0,
+    background: Background = "linear",
+    resolution: float | None = None,
+) -> xr.Dataset:
+    """Measure X-ray lines in the mean spectra of clusters, with their counting errors.
+
+    Parameters
+    ----------
+    run : xarray.Dataset or xarray.DataArray
+        A run of X-ray spectra, as `refold.open_run` gives it; or mean spectra ``(cluster, energy)`` of counts. These
+        must not have been scaled, clipped or logarithmed, as nothing is known then of their noise.
+    lines : sequence of str, optional
+        Lines and elements, as for `refold.xray_lines`. By default those that the scan lists.
+    sizes : sequence of int, optional
+        Pixels of each cluster, for mean spectra without a run.
+    cube : str, optional
+        Which cube, in a run of several; by default the one with an axis of energy in eV or keV.
+    scan : xarray.DataArray, optional
+        The scan, for what it says of its elements, beam and detector, which a run does not keep.
+    width, background, resolution
+        As for `refold.element_maps`.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``cluster`` and ``line``: ``intensity``, net counts in a pixel, and ``error``, its standard deviation;
+        ``counts``, all counts in the window over all pixels of the cluster; ``significance``, the net counts over
+        their standard deviation.
+
+    Raises
+    ------
+    ParameterError
+        If there are no such spectra, no sizes, or no lines.
+
+    Notes
+    -----
+    Counts have the variance of Poisson: that of a net intensity is the sum of all counts with the squares of their
+    weights, so that what is taken off adds its own noise. An error is of counting alone: neither of absorption nor of
+    lines that overlap.
+
+    Examples
+    --------
+    >>> import refold
+    >>> counts = np.full((2, 1000), 4.0)
+    >>> counts[0, 630:650] += 12
+    >>> energy = (np.arange(1000) * 0.01, {"units": "keV"})
+    >>> means = refold.as_cube(counts, signal="energy", dims=("cluster", "energy"), coords={"energy": energy})
+    >>> found = line_intensities(means, ["Fe_Ka"], sizes=[100, 50])  # doctest: +SKIP
+    >>> found.intensity.values.round().tolist()  # doctest: +SKIP
+    [[156.0], [0.0]]
+    """
+    means = _means(run, cube) if isinstance(run, xr.Dataset) else run
+    axis = energy_axis(means)
+    if "cluster" not in means.dims or means.ndim != 2:
+        raise ParameterError(f"mean spectra on {means.dims}", "dims (cluster, energy)", "name the dims so")
+    means = means.transpose("cluster", axis.name)
+    pixels = _sizes(run, means, sizes)
+    told = means.assign_attrs({} if scan is None else scan.attrs)
+    spectrometer = Spectrometer.of(told, resolution)
+    chosen = choose_lines(spectrometer, lines)
+    weights = weights_of(spectrometer, chosen, width, background)
+    coords = line_coords(chosen)
+    energies = np.array([line.energy for line in chosen]) / EV[spectrometer.units]
+    coords["line_energy"] = ("line", energies, {"units": spectrometer.units})
+    if "cluster" in means.coords:
+        coords["cluster"] = means["cluster"]
+    return xr.Dataset(_measured(np.asarray(means.values, np.float64), pixels, weights), coords)
+
+
+def _measured(means: npt.NDArray[Any], pixels: npt.NDArray[Any], weights: Weights) -> dict[str, Any]:
+    """Sums of the channels of each line, and what counting leaves open about them."""
+    known = np.nan_to_num(np.where(pixels[:, None] > 0, means, 0.0))
+    total = known * pixels[:, None]
+    net, variance = total @ weights.net.T, np.clip(total, 0, None) @ np.square(weights.net).T
+    deviation, size = np.sqrt(variance), np.maximum(pixels, 1)[:, None]
+    dims = ("cluster", "line")
+    per_pixel = {"units": "counts", "long_name": "net counts in a pixel"}
+    return {
+        "intensity": (dims, net / size, per_pixel),
+        "error": (dims, deviation / size, {"units": "counts", "long_name": "standard deviation of the intensity"}),
+        "counts": (dims, total @ weights.gross.T, {"units": "counts", "long_name": "all counts of the cluster"}),
+        "significance": (
+            dims,
+            np.divide(net, deviation, out=np.zeros_like(net), where=deviation > 0),
+            {"units": "1", "long_name": "net counts over their standard deviation"},
+        ),
+    }
+
+
+def _means(run: xr.Dataset, cube: str | None) -> xr.DataArray:
+    """Mean spectra of a run."""
+    if cube is not None:
+        names = [name for name in (f"{_MEAN}_{cube}", _MEAN) if name in run]
+    else:
+        names = [str(name) for name in run.data_vars if str(name).partition(f"{_MEAN}")[1] and _is_spectra(run[name])]
+    if not names:
+        wanted = f"cluster_mean of the cube {cube!r}" if cube else "cluster_mean along an axis of energy in eV or keV"
+        raise ParameterError(f"a run with {', '.join(map(str, run.data_vars))}", wanted, "give a run of X-ray spectra")
+    if len(names) > 1:
+        cubes = [name.removeprefix(f"{_MEAN}_") for name in names]
+        raise ParameterError(f"spectra of {cubes}", "one of them", f"say which, as in cube={cubes[0]!r}")
+    return run[names[0]]
+
+
+def _is_spectra(means: xr.DataArray) -> bool:
+    dim = str(means.dims[-1])
+    return means.ndim == 2 and dim in means.coords and means[dim].attrs.get("units") in EV
+
+
+def _sizes(run: Any, means: xr.DataArray, sizes: Any) -> npt.NDArray[np.float64]:
+    """Pixels of each cluster."""
+    if sizes is None and isinstance(run, xr.Dataset) and "cluster_size" in run:
+        sizes = run["cluster_size"].values
+    found = None if sizes is None else np.asarray(sizes, np.float64)
+    if found is None or found.shape != (means.sizes["cluster"],):
+        shown = "no sizes of clusters" if found is None else f"{found.size} sizes"
+        wanted = f"one number of pixels for each of {means.sizes['cluster']} clusters"
+        raise ParameterError(shown, wanted, "errors follow from all counts: pass sizes=[…]")
+    return found
