@@ -6,9 +6,11 @@ from refold.prepare.bands import bands
 from refold.prepare.cropping import crop
 from refold.prepare.intensity import clip, log1p, normalise
 from refold.prepare.masking import mask
+from refold.prepare.neighbours import neighbour_average
 from refold.prepare.rebinning import rebin
 from refold.prepare.spike_heights import spike_histogram
 from refold.prepare.spikes import Despiked, Spikes, remove_spikes
+from refold.prepare.standardising import softmax, zscore
 from refold.prepare.zero_loss import ZeroLoss
 
 __all__ = [
@@ -23,10 +25,13 @@ __all__ = [
     "crop",
     "log1p",
     "mask",
+    "neighbour_average",
     "normalise",
     "rebin",
     "relative_thickness",
     "remove_background",
     "remove_spikes",
+    "softmax",
     "spike_histogram",
+    "zscore",
 ]

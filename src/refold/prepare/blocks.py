@@ -106,6 +106,16 @@ def with_data(cube: xr.DataArray, data: Any) -> xr.DataArray:
     return xr.DataArray(data, cube.coords, cube.dims, cube.name, cube.attrs)
 
 
+def without_units(cube: xr.DataArray, data: Any, name: str) -> xr.DataArray:
+    """Give a cube new values that are no longer in its units; its name, if it has one, goes into ``name``."""
+    result = with_data(cube, data)
+    long_name = result.attrs.get("long_name")
+    result.attrs = {key: value for key, value in result.attrs.items() if key != "units"}
+    if long_name is not None:
+        result.attrs["long_name"] = name.format(long_name)
+    return result
+
+
 def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Choose the float in which a cube's values are scaled: float32, or float64 for what has 64 bits."""
     return np.dtype(np.float64 if dtype.itemsize >= 8 else np.float32)

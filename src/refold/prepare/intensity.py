@@ -10,7 +10,7 @@ import xarray as xr
 
 from refold.cube import check_cube, signal_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import float_of, lay, with_data
+from refold.prepare.blocks import float_of, lay, with_data, without_units
 from refold.prepare.values import How, Limits, Logarithm, Scale
 
 
@@ -85,7 +85,7 @@ def log1p(cube: xr.DataArray) -> xr.DataArray:
     """
     cube = check_cube(cube)
     dtype = float_of(cube.dtype)
-    return _unitless(cube, lay(cube, Logarithm(dtype)), "log(1 + {})")
+    return without_units(cube, lay(cube, Logarithm(dtype)), "log(1 + {})")
 
 
 def normalise(cube: xr.DataArray, how: How = "total") -> xr.DataArray:
@@ -123,14 +123,4 @@ def normalise(cube: xr.DataArray, how: How = "total") -> xr.DataArray:
         cube = cube.chunk(dict.fromkeys(signal, -1))
     dtype = float_of(cube.dtype)
     step = Scale(how, len(signal), dtype)
-    return _unitless(cube, lay(cube, step), "{} of each pixel over its " + how)
-
-
-def _unitless(cube: xr.DataArray, data: Any, name: str) -> xr.DataArray:
-    """Give the cube new values that are no longer in its units."""
-    result = with_data(cube, data)
-    long_name = result.attrs.get("long_name")
-    result.attrs = {key: value for key, value in result.attrs.items() if key != "units"}
-    if long_name is not None:
-        result.attrs["long_name"] = name.format(long_name)
-    return result
+    return without_units(cube, lay(cube, step), "{} of each pixel over its " + how)
