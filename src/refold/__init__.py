@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from refold.cube import as_cube as as_cube
     from refold.cube import fold as fold
     from refold.cube import unfold as unfold
+    from refold.editing import Edits as Edits
+    from refold.editing import Selection as Selection
+    from refold.editing import edits as edits
     from refold.embed import UMAP as UMAP
     from refold.embed import Landmarks as Landmarks
     from refold.engine import ClusterSums as ClusterSums
@@ -119,6 +122,7 @@ _ROOMS = {
         "centre_of_mass",
         "cepstrum",
         "find_beam",
+    "refold.editing": ("Edits", "Selection", "edits"),
         "log_fourier",
         "radial_profile",
         "virtual_detectors",

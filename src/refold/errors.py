@@ -83,6 +83,14 @@ class DiskFullError(StoreError):
     """The disk filled up while a run was written."""
 
 
+class EditsError(StoreError):
+    """A file of edits cannot be read or written, or is of other labels than those that are there."""
+
+
+class EditConflictError(EditsError):
+    """Somebody else saved edits since they were opened."""
+
+
 class BackendError(RefoldError, RuntimeError):
     """The wanted device or library backend is not usable here."""
 

@@ -32,7 +32,7 @@ class Variable:
         NumPy dtype, exactly.
     meaning : str
         One line for people; becomes the ``long_name``.
-    fill : float or int
+    fill : float, int or str
         Value where there is no answer (an invalid pixel).
     units : str
         Units, or ``1`` for a number without.
@@ -42,7 +42,7 @@ class Variable:
     dims: tuple[str, ...]
     dtype: str
     meaning: str
-    fill: float | int = float("nan")
+    fill: float | int | str = float("nan")
     units: str = "1"
 
 
@@ -74,6 +74,9 @@ VARIABLES = {
         Variable("cluster_size", ("cluster",), "int64", "pixels in each cluster", fill=0),
         Variable("cluster_labels", ("cluster", NAVIGATION), "uint8", "1 where a pixel is in the cluster", fill=0),
         Variable("landmark_pixel", ("landmark",), "int64", "flat index of the landmark on the scan's grid", fill=-1),
+        Variable("cluster_id", ("cluster",), "int32", "number of the cluster among edits by hand", fill=-1),
+        Variable("cluster_name", ("cluster",), "object", "what the cluster is called", fill=""),
+        Variable("cluster_colour", ("cluster",), "object", "colour of the cluster, as #rrggbb", fill=""),
         Variable("landmark_scores", ("landmark", "component"), "float32", "coordinates of the landmark"),
         Variable("landmark_weight", ("landmark",), "float64", "how many pixels the landmark stands for"),
         Variable("landmark_embedding", ("landmark", "latent"), "float32", "latent coordinates of the landmark"),

@@ -1,0 +1,6 @@
+"""Clusters edited by hand: merged, split, named and coloured, undone and redone, and saved beside the labels."""
+
+from refold.editing.selections import Selection
+from refold.editing.session import EditedCluster, Edits, edits
+
+__all__ = ["EditedCluster", "Edits", "Selection", "edits"]

@@ -1,0 +1,468 @@
+"""Edits of one run by hand: what a notebook and the explorer hold, and what is saved beside the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from refold.editing.applying import applied
+from refold.editing.counting import count, follow
+from refold.editing.document import Document, Origin
+from refold.editing.history import History
+from refold.editing.operations import (
+    Frame,
+    Merge,
+    Operation,
+    Recolour,
+    Rename,
+    Reset,
+    Split,
+    default_colour,
+    default_name,
+)
+from refold.editing.relabelling import Relabeller
+from refold.editing.saving import place_of, read_edits, write_edits
+from refold.editing.selections import Selection
+from refold.store import OWN, RunStore, open_run, path_of, record_of_labels
+
+
+@dataclass(frozen=True, slots=True)
+class EditedCluster:
+    """A cluster as it is after the edits.
+
+    Parameters
+    ----------
+    id : int
+        Its number; none is ever used for another cluster.
+    name : str
+        What it is called; ``cluster 3`` where nobody has named it.
+    colour : str
+        ``#rrggbb``; the palette's where nobody has chosen one.
+    size : int or None
+        Its pixels; None where a split left that to be counted, see `Edits.sizes`.
+    """
+
+    id: int
+    name: str
+    colour: str
+    size: int | None
+
+
+class Edits:
+    """Clusters of a run merged, split, named and coloured by hand; every step can be undone. See `refold.edits`.
+
+    Parameters
+    ----------
+    run : path-like or xarray.Dataset
+        The run.
+    clustering : str, optional
+        A saved clustering; by default the run's own.
+    name : str
+        Of this set of edits.
+
+    Attributes
+    ----------
+    name : str
+        Of this set of edits.
+    clustering : str or None
+        Whose labels they are of.
+    history : History
+        Operations, and how many are in force.
+    """
+
+    def __init__(self, run: Any, *, clustering: str | None = None, name: str = "edits") -> None:
+        store = RunStore.open(path_of(run))
+        self.clustering = None if clustering == OWN else clustering
+        self.name = name
+        self._place = place_of(store.path, self.clustering, name)
+        self._origin = Origin(self.clustering, store.fingerprint_of_labels(self.clustering))
+        self._store = store
+        self._run = _open(store, self.clustering)
+        self._embedding = _latent_of(self._run)
+        labels = self._run["labels"]
+        latent = 0 if self._embedding is None else self._embedding.shape[-1]
+        self._frame = Frame(_clusters_in(self._run), labels.shape, latent)
+        self._document = read_edits(self._place, self._origin, self._frame)
+        self.history = History(self._frame) if self._document is None else self._document.history
+        self._counted: dict[tuple[Operation, ...], dict[int, int]] = {}
+
+    def __repr__(self) -> str:
+        of = "" if self.clustering is None else f" of {self.clustering}"
+        return f"<Edits {self.name!r}{of}: {len(self.clusters)} clusters, {len(self.steps)} steps>"
+
+    # --- the clusters ---------------------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> xr.Dataset:
+        """The run as it was before the edits, lazily."""
+        return self._run
+
+    @property
+    def embedding(self) -> xr.DataArray | None:
+        """What is selected in with ``space="embedding"``, lazily: the embedding, or scores in a run without."""
+        return self._embedding
+
+    @property
+    def clusters(self) -> tuple[EditedCluster, ...]:
+        """The clusters there are, by id. Noise, -1, is none of them."""
+        sizes = self._known_sizes()
+        return tuple(
+            EditedCluster(
+                number, look.name or default_name(number), look.colour or default_colour(number), sizes.get(number)
+            )
+            for number, look in sorted(self.history.table.looks.items())
+        )
+
+    # --- edits, each one step ----------------------------------------------------------------------------------------
+
+    def merge(self, clusters: Iterable[int], name: str | None = None) -> int:
+        """Make one of several clusters.
+
+        Parameters
+        ----------
+        clusters : iterable of int
+            Their ids, two or more.
+        name : str, optional
+            What it is called from now on; by default as the largest of those that have been named.
+
+        Returns
+        -------
+        int
+            Its id: the smallest of theirs, whose colour it keeps.
+
+        Raises
+        ------
+        ParameterError
+            If there are no such clusters.
+        """
+        numbers = _ids(clusters)
+        return self._do(Merge(numbers, self._inherited(numbers) if name is None else name))
+
+    def split(
+        self,
+        selection: Selection,
+        clusters: Iterable[int] | None = None,
+        noise: bool = False,
+        name: str | None = None,
+    ) -> int:
+        """Make a new cluster of selected pixels.
+
+        Parameters
+        ----------
+        selection : Selection
+            Which pixels.
+        clusters : iterable of int, optional
+            Only those of these clusters; by default of any.
+        noise : bool
+            Whether noise among them becomes part of it; otherwise noise stays noise. With ``clusters=()`` noise only.
+        name : str, optional
+            What it is called.
+
+        Returns
+        -------
+        int
+            Its id, which no cluster had before.
+
+        Raises
+        ------
+        ParameterError
+            If the selection or the clusters are none of this run.
+        """
+        return self._do(Split(selection, None if clusters is None else _ids(clusters), noise, name))
+
+    def rename(self, cluster: int, name: str | None) -> None:
+        """Give a cluster a name.
+
+        Parameters
+        ----------
+        cluster : int
+            Its id.
+        name : str or None
+            A name that no other cluster has; None to call it by its id again.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such cluster, or it cannot be called so.
+        """
+        (number,) = _ids([cluster])
+        self._do(Rename(number, name))
+
+    def recolour(self, colours: Mapping[int, str | None]) -> None:
+        """Give one or more clusters a colour, in one step.
+
+        Parameters
+        ----------
+        colours : mapping of int to str or None
+            ``#rrggbb`` by id; None for the palette's own.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such cluster, or it is no colour.
+        """
+        lower = (colour.lower() if isinstance(colour, str) else colour for colour in colours.values())
+        self._do(Recolour(tuple(zip(_ids(colours), lower, strict=True))))
+
+    def reset(self) -> None:
+        """Go back to the clusters as the run found them. It is a step like any other: undo brings the edits back."""
+        self._do(Reset())
+
+    def _do(self, operation: Operation) -> int:
+        self.history, made = self.history.add(operation)
+        return -1 if made is None else made
+
+    def _inherited(self, numbers: tuple[int, ...]) -> str | None:
+        """Name that clusters to be merged have: of the largest that has one, of two as large that of the smaller id."""
+        names = {number: look.name for number, look in self.history.table.looks.items() if look.name is not None}
+        named = sorted(number for number in names if number in numbers)
+        if len(named) > 1:
+            sizes = self.sizes()
+            named.sort(key=lambda number: -sizes[number])
+        return names[named[0]] if named else None
+
+    # --- history --------------------------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What was done and is in force, in words, in order."""
+        return tuple(map(str, self.history.done))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to undo."""
+        return self.history.cursor > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return self.history.cursor < len(self.history.operations)
+
+    def undo(self) -> None:
+        """Take the last step back.
+
+        Raises
+        ------
+        ParameterError
+            If there is none.
+        """
+        self.history = self.history.undo()
+
+    def redo(self) -> None:
+        """Do the step again that was undone last.
+
+        Raises
+        ------
+        ParameterError
+            If there is none.
+        """
+        self.history = self.history.redo()
+
+    # --- what comes of them -------------------------------------------------------------------------------------------
+
+    def relabel(
+        self, labels: npt.ArrayLike, embedding: npt.NDArray[Any] | None = None, where: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.int32]:
+        """Give pixels in memory their ids after the edits.
+
+        Parameters
+        ----------
+        labels : array_like of int, shape (pixel,)
+            As the run has them.
+        embedding : ndarray, shape (pixel, latent), optional
+            Their latent coordinates, as stored; needed where pixels were split off.
+        where : ndarray of int, shape (pixel,), optional
+            Their flat indices on the grid; by default the labels are of all pixels.
+
+        Returns
+        -------
+        ndarray of int32, shape (pixel,)
+            Of each pixel what its own label, coordinates and place say, whichever pixels are beside it.
+
+        Raises
+        ------
+        ParameterError
+            If labels are of clusters that the run has not, or something that is needed is missing.
+        """
+        labels = np.asarray(labels)
+        if where is None and labels.size == np.prod(self._frame.shape):
+            where = np.arange(labels.size)
+        return Relabeller(self.history)(labels, embedding, where)
+
+    def labels(self) -> xr.DataArray:
+        """Give every pixel its id after the edits, lazily.
+
+        Returns
+        -------
+        xarray.DataArray
+            As the labels of the run: int32, -1 for noise, on the same grid.
+        """
+        return Relabeller(self.history).lazily(self._run["labels"], self._embedding)
+
+    def sizes(self) -> dict[int, int]:
+        """Count the pixels of every cluster; after a split that reads the labels once.
+
+        Returns
+        -------
+        dict of int to int
+            By id.
+        """
+        known = self._known_sizes()
+        if set(known) != set(self.history.table.looks):
+            counted = count(self.labels(), self.history.table.next_id)
+            known = {number: counted[number] for number in self.history.table.looks}
+            self._counted[self.history.effective] = known
+        return known
+
+    def _known_sizes(self) -> dict[int, int]:
+        """Sizes as far as no pixel has to be looked at: since the last step after which they were counted."""
+        effective = self.history.effective
+        if not self._counted:
+            self._counted[()] = self._own_sizes()
+        start = next(n for n in range(len(effective), -1, -1) if effective[:n] in self._counted)
+        return follow(self._counted[effective[:start]], effective[start:])
+
+    def _own_sizes(self) -> dict[int, int]:
+        """Pixels of the clusters that the run found: as it counted them, unless that was on a coarser grid."""
+        held = self._store.records[record_of_labels(self.clustering)].holds
+        if "cluster_size" in self._run and not any("binned" in group for group in held):
+            return dict(enumerate(self._run["cluster_size"].values.tolist()))
+        return count(self._run["labels"], self._frame.clusters)
+
+    def apply(self, *, statistics: bool = False, scan: Any = None) -> xr.Dataset:
+        """Give the run as it is after the edits.
+
+        Parameters
+        ----------
+        statistics : bool
+            Whether to compute mean and deviation of every cluster anew where a split makes that necessary: one sweep.
+        scan : xarray.DataArray or mapping of str to xarray.DataArray, optional
+            What to average, where the run keeps no features: the scan prepared as in the run, on the labels' grid.
+
+        Returns
+        -------
+        xarray.Dataset
+            As of `refold.open_run`, with ``labels`` from 0 on in the order of the ids, ``cluster_name``,
+            ``cluster_colour``, ``cluster_id``, and as far as they are known ``cluster_size``, ``cluster_mean``,
+            ``cluster_std``. What was found of the run's own clusters and does not follow for these is left out.
+
+        Raises
+        ------
+        DataError
+            If statistics are asked for, and there is nothing to take them from.
+        """
+        return applied(self._run, self._embedding, self.history, {})
+
+    def save(self, name: str | None = None, *, author: str | None = None) -> int:
+        """Write the edits beside the labels, with their whole history, in one step.
+
+        Parameters
+        ----------
+        name : str, optional
+            Save as another set of edits, and go on with that.
+        author : str, optional
+            Who; by default the user's name on this machine.
+
+        Returns
+        -------
+        int
+            The revision that was written.
+
+        Raises
+        ------
+        EditConflictError
+            If somebody saved since these were opened; nothing is written then.
+        EditsError
+            If what is there is no file of edits of these labels, or nothing can be written.
+        DiskFullError
+            If the disk is full; what was there stays.
+        """
+        place, before = self._place, self._document
+        if name is not None and name != self.name:
+            place, before = place_of(self._store.path, self.clustering, name), None
+        revision = 1 if before is None else before.revision + 1
+        document = Document.now(self._origin, self.history, revision, author)
+        write_edits(place, document, before)
+        self._place, self._document, self.name = place, document, name or self.name
+        return revision
+
+    @property
+    def saved(self) -> bool:
+        """Whether all is saved as it is."""
+        if self._document is None:
+            return not self.history.operations
+        return self._document.history == self.history
+
+    @property
+    def revision(self) -> int:
+        """How often this set of edits was saved; 0 before the first time."""
+        return 0 if self._document is None else self._document.revision
+
+
+def edits(run: Any, clustering: str | None = None, name: str = "edits") -> Edits:
+    """Open the edits of a run that were saved, or begin with none.
+
+    Parameters
+    ----------
+    run : path-like or xarray.Dataset
+        The run: its store, or what `refold.run` or `refold.open_run` gave.
+    clustering : str, optional
+        A saved clustering of the run; by default its own.
+    name : str
+        Of the set of edits: a run can have several.
+
+    Returns
+    -------
+    Edits
+        To be merged, split, named, undone, applied and saved. Nothing is written before `Edits.save`.
+
+    Raises
+    ------
+    StoreError
+        If there is no run, or no such clustering.
+    EditsError
+        If edits are there that cannot be read, or that are of other labels; the file stays as it is.
+    ParameterError
+        If nothing can be called so.
+
+    Examples
+    --------
+    >>> import refold
+    >>> edits = refold.edits("scan.run.zarr")  # doctest: +SKIP
+    >>> edits.merge([1, 3], "quartz")  # doctest: +SKIP
+    1
+    >>> edits.save()  # doctest: +SKIP
+    1
+    >>> refold.edits("scan.run.zarr").apply().labels.plot()  # doctest: +SKIP
+    """
+    return Edits(run, clustering=clustering, name=name)
+
+
+def _open(store: RunStore, clustering: str | None) -> xr.Dataset:
+    return open_run(store.path) if clustering is None else open_run(store.path, clustering=clustering)
+
+
+def _ids(clusters: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(int(one) if isinstance(one, np.integer) else one for one in clusters)
+
+
+def _clusters_in(run: xr.Dataset) -> int:
+    """Clusters that the run found."""
+    if "cluster" in run.sizes:
+        return int(run.sizes["cluster"])
+    return int(run["labels"].max().compute()) + 1
+
+
+def _latent_of(run: xr.Dataset) -> xr.DataArray | None:
+    """Coordinates of every pixel in which clusters were sought, its own dims behind those of the labels."""
+    grid = run["labels"].dims
+    for name in ("embedding", "scores"):
+        if name in run and set(grid) < set(run[name].dims) and run[name].ndim == len(grid) + 1:
+            (latent,) = (dim for dim in run[name].dims if dim not in grid)
+            return run[name].transpose(*grid, latent)
+    return None
