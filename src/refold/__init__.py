@@ -45,10 +45,18 @@ if TYPE_CHECKING:
     from refold.features import angular_variance as angular_variance
     from refold.features import centre_of_mass as centre_of_mass
     from refold.features import cepstrum as cepstrum
+    from refold.features import element_maps as element_maps
     from refold.features import find_beam as find_beam
+    from refold.features import line_intensities as line_intensities
     from refold.features import log_fourier as log_fourier
     from refold.features import radial_profile as radial_profile
+    from refold.features import suggest_lines as suggest_lines
     from refold.features import virtual_detectors as virtual_detectors
+    from refold.features import xray_lines as xray_lines
+    from refold.phases import export_labels as export_labels
+    from refold.phases import export_masks as export_masks
+    from refold.phases import export_spectra as export_spectra
+    from refold.phases import unmix as unmix
     from refold.pipeline import plan as plan
     from refold.pipeline import run as run
     from refold.prepare import Spikes as Spikes
@@ -60,17 +68,24 @@ if TYPE_CHECKING:
     from refold.prepare import crop as crop
     from refold.prepare import log1p as log1p
     from refold.prepare import mask as mask
+    from refold.prepare import neighbour_average as neighbour_average
     from refold.prepare import normalise as normalise
     from refold.prepare import rebin as rebin
     from refold.prepare import relative_thickness as relative_thickness
     from refold.prepare import remove_background as remove_background
     from refold.prepare import remove_spikes as remove_spikes
+    from refold.prepare import softmax as softmax
     from refold.prepare import spike_histogram as spike_histogram
+    from refold.prepare import zscore as zscore
     from refold.recipe import Recipe as Recipe
+    from refold.reclustering import clusterings as clusterings
+    from refold.reclustering import forget_clustering as forget_clustering
+    from refold.reclustering import recluster as recluster
     from refold.reduce import ICA as ICA
     from refold.reduce import MNF as MNF
     from refold.reduce import NMF as NMF
     from refold.reduce import PCA as PCA
+    from refold.reduce import Autoencoder as Autoencoder
     from refold.reduce import Decomposition as Decomposition
     from refold.reduce import Online as Online
     from refold.reduce import decompose as decompose
@@ -107,6 +122,7 @@ _ROOMS = {
         "validity",
     ),
     "refold.cube": ("as_cube", "fold", "unfold"),
+    "refold.editing": ("Edits", "Selection", "edits"),
     "refold.embed": ("UMAP", "Landmarks"),
     "refold.engine": ("ClusterSums", "Histogram", "Moments", "Sample", "Visitor", "ZarrWriter", "quantiles", "sweep"),
     "refold.errors": ("RefoldError",),
@@ -121,12 +137,16 @@ _ROOMS = {
         "angular_variance",
         "centre_of_mass",
         "cepstrum",
+        "element_maps",
         "find_beam",
-    "refold.editing": ("Edits", "Selection", "edits"),
+        "line_intensities",
         "log_fourier",
         "radial_profile",
+        "suggest_lines",
         "virtual_detectors",
+        "xray_lines",
     ),
+    "refold.phases": ("export_labels", "export_masks", "export_spectra", "unmix"),
     "refold.pipeline": ("plan", "run"),
     "refold.prepare": (
         "Spikes",
@@ -138,19 +158,24 @@ _ROOMS = {
         "crop",
         "log1p",
         "mask",
+        "neighbour_average",
         "normalise",
         "rebin",
         "relative_thickness",
         "remove_background",
         "remove_spikes",
+        "softmax",
         "spike_histogram",
+        "zscore",
     ),
     "refold.recipe": ("Recipe",),
+    "refold.reclustering": ("clusterings", "forget_clustering", "recluster"),
     "refold.reduce": (
         "ICA",
         "MNF",
         "NMF",
         "PCA",
+        "Autoencoder",
         "Online",
         "Decomposition",
         "decompose",

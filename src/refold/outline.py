@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from refold.answers import clusterer_for
 from refold.cube import n_features, n_pixels, navigation_dims
 from refold.engine import current_settings, plan_grid, working_bytes
 from refold.engine.layout import summing_bytes
@@ -42,6 +43,7 @@ class Outline:
         self.parts = parts_of(cubes, recipe)
         self.space = FeatureSpace(self.parts, recipe.fuse) if makes_features(self.parts, recipe) else None
         self.reducer = Reducer(recipe.reduce)
+        clusterer_for(recipe.cluster, embedded=recipe.embed.method == "umap")  # refuses options before anything is read
 
     @property
     def full(self) -> xr.DataArray:
@@ -147,6 +149,9 @@ class Outline:
             rates=machine_rates(),
             prepared_bytes=sum(part.cube.nbytes for part in self.parts) if self.space is not None else 0,
             fuse_sweeps=self.space.sweeps if self.space is not None else 0,
+            kept_bytes=self.space.kept_bytes if self.space is not None else 0,
+            training_bytes=choice.state_bytes if choice is not None and choice.name == "network" else 0,
+            process_bytes=self.reducer.process_bytes,
             reduces=self.reducer.reduces,
         )
 

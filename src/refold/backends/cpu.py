@@ -14,6 +14,8 @@ import numpy.typing as npt
 from refold.backends.protocol import Density, NeighbourIndex
 from refold.errors import ParameterError
 
+_SCIPYS = {"manhattan": "cityblock"}  # names of metrics that SciPy does not know by the name that hdbscan does
+
 
 @dataclass(frozen=True, slots=True)
 class CpuBackend:
@@ -88,7 +90,9 @@ class CpuBackend:
             )
             labels, probabilities = _with_parts(labels, probabilities, apart.labels_, apart.probabilities_, most)
         tree = CondensedTree(model.condensed_tree_.to_numpy(), points.shape[0])
-        membership = soft_membership(points, tree, labels, int(labels.max()) + 1)
+        metric = {"metric": _SCIPYS.get(name := parameters.get("metric", "euclidean"), name)}
+        metric |= {"p": parameters["p"]} if "p" in parameters else {}
+        membership = soft_membership(points, tree, labels, int(labels.max()) + 1, **metric)
         return Density(labels, probabilities, membership)
 
 

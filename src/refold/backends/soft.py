@@ -99,7 +99,7 @@ class CondensedTree:
 
 
 def soft_membership(
-    points: Doubles, tree: CondensedTree, labels: npt.NDArray[Any], n_labels: int
+    points: Doubles, tree: CondensedTree, labels: npt.NDArray[Any], n_labels: int, **metric: Any
 ) -> npt.NDArray[np.float32]:
     """Membership of every point in every cluster.
 
@@ -113,6 +113,8 @@ def soft_membership(
         Its labels, 0 … n_labels - 1; -1 is noise.
     n_labels : int
         Clusters.
+    **metric
+        Distance that they were clustered by, as `scipy.spatial.distance.cdist` takes it; Euclidean by default.
 
     Returns
     -------
@@ -129,16 +131,16 @@ def soft_membership(
     step = max(1, _BATCH // max(held.size, n_labels))
     for start in range(0, points.shape[0], step):
         batch = slice(start, start + step)
-        near = _nearness(points[batch], points[held], starts)
+        near = _nearness(points[batch], points[held], starts, **metric)
         result[batch] = _combine(near, tree, meeting, selected, batch)
     return result
 
 
-def _nearness(points: Doubles, exemplars: Doubles, starts: npt.NDArray[Any]) -> Doubles:
+def _nearness(points: Doubles, exemplars: Doubles, starts: npt.NDArray[Any], **metric: Any) -> Doubles:
     """Inverse distance to the nearest exemplar of each cluster, as shares."""
     from scipy.spatial.distance import cdist
 
-    distance = np.minimum.reduceat(cdist(points, exemplars), starts, axis=1)
+    distance = np.minimum.reduceat(cdist(points, exemplars, **metric), starts, axis=1)
     # Relative to the smallest, so that no quotient overflows; where that is 0, those at 0 share everything.
     smallest = distance.min(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):

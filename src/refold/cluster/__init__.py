@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refold.cluster.agglomerative import Agglomerative
-from refold.cluster.choosing import Assigned, assign_all, assigned_to, clusterer_of
+from refold.cluster.choosing import Assigned, assign_all, assigned_to, clusterer_of, parameters_of
 from refold.cluster.counting import ClusterCount, estimate_clusters
 from refold.cluster.dbcv import validity
 from refold.cluster.hdbscan import HDBSCAN
@@ -32,5 +32,6 @@ __all__ = [
     "clusterer_of",
     "estimate_clusters",
     "order_by_size",
+    "parameters_of",
     "validity",
 ]

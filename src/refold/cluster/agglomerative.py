@@ -162,7 +162,14 @@ class Agglomerative(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit
             )
         return grid_graph(pixels, grid, rows)
 
-    def _check_parameters(self, n_rows: int) -> None:
+    def check_values(self) -> None:
+        """Refuse options that have a value they cannot have, before there is anything to cluster.
+
+        Raises
+        ------
+        ParameterError
+            If one has.
+        """
         for name, allowed in (("linkage", _LINKAGES), ("connectivity", _CONNECTIVITIES)):
             if getattr(self, name) not in allowed:
                 raise ParameterError(f"{name}={getattr(self, name)!r}", f"one of {allowed}", "name one of these")
@@ -170,6 +177,9 @@ class Agglomerative(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit
             raise ParameterError(
                 f"metric={self.metric!r} with Ward's linkage", "'euclidean'", "choose linkage='average'"
             )
+
+    def _check_parameters(self, n_rows: int) -> None:
+        self.check_values()
         if self.distance_threshold is None and not 1 <= self.n_clusters <= n_rows:
             raise ParameterError(
                 f"n_clusters={self.n_clusters} of n_samples={n_rows}", f"1 to {n_rows}", "ask for fewer clusters"

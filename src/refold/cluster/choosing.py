@@ -44,21 +44,50 @@ def clusterer_of(method: str, **options: Any) -> Any:
     Raises
     ------
     ParameterError
-        If there is no such method, or it has no such option.
+        If there is no such method, it has no such option, or an option has a value that it cannot have.
 
     Examples
     --------
     >>> clusterer_of("agglomerative", n_clusters=3)
     Agglomerative(n_clusters=3)
     """
+    known = parameters_of(method)
+    for name in options:
+        if name not in known:
+            raise ParameterError(
+                f"option {name!r} of method {method!r}", f"one of {', '.join(known)}", "rename it, or leave it out"
+            )
+    model = _KINDS[method](**options)
+    model.check_values()
+    return model
+
+
+def parameters_of(method: str) -> tuple[str, ...]:
+    """Name the options of a method.
+
+    Parameters
+    ----------
+    method : {"hdbscan", "kmeans", "gaussian_mixture", "agglomerative"}
+        As in a recipe.
+
+    Returns
+    -------
+    tuple of str
+        Those of its class that are plain values.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> parameters_of("kmeans")
+    ('init', 'max_iter', 'n_clusters', 'n_init', 'random_state', 'tol')
+    """
     if method not in _KINDS:
         raise ParameterError(f"method {method!r}", f"one of {', '.join(_KINDS)}", "name one of these")
-    try:
-        return _KINDS[method](**options)
-    except TypeError as error:
-        raise ParameterError(
-            f"options {', '.join(options)} ({error})", f"those of refold.{_KINDS[method].__name__}", "leave it out"
-        ) from error
+    return tuple(sorted(set(_KINDS[method]._get_param_names()) - {"backend"}))
 
 
 @dataclass(frozen=True)

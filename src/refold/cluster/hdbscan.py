@@ -13,6 +13,37 @@ from refold.backends import Backend, choose
 from refold.cluster.naming import order_by_size
 from refold.errors import ParameterError
 
+_PAIRWISE = ("cosine", "correlation")  # which no tree of neighbours knows
+METRICS = ("euclidean", "manhattan", "chebyshev", "minkowski", "canberra", "braycurtis", *_PAIRWISE)
+_ALL_PAIRS = 8192  # rows whose distances in pairs are held: 512 MB, and the same again for what is made of them
+
+_LEAST = {
+    "min_cluster_size": 2,
+    "min_samples": 1,
+    "max_cluster_size": 2,
+    "cluster_selection_epsilon": 0,
+    "cluster_selection_epsilon_max": 0,
+    "cluster_selection_persistence": 0,
+    "leaf_size": 1,
+    "p": 1,
+}
+_CHOICES = {
+    "cluster_selection_method": ("eom", "leaf"),
+    "metric": METRICS,
+    "algorithm": ("best", "generic", "prims_kdtree", "prims_balltree", "boruvka_kdtree", "boruvka_balltree"),
+}
+_AS_THEY_ARE = (
+    "cluster_selection_method",
+    "cluster_selection_persistence",
+    "allow_single_cluster",
+    "alpha",
+    "metric",
+    "algorithm",
+    "leaf_size",
+    "approx_min_span_tree",
+    "match_reference_implementation",
+)
+
 
 class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
     """Density clustering without a number of clusters to guess.
@@ -31,8 +62,27 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
     max_cluster_size : int or None
         Clusters of more rows than this are split, also those that ``cluster_selection_epsilon`` would have merged. Rows
         are landmarks: where these are a tenth of the pixels, the limit in pixels is about ten times as high.
+    cluster_selection_epsilon_max : float or None
+        Clusters that hold together over a larger distance than this are split; None sets no limit. Only with ``"eom"``.
+    cluster_selection_persistence : float
+        Branches of the tree that last for less than this, in distance, are not looked at as clusters.
     allow_single_cluster : bool
         Whether everything may be one cluster.
+    alpha : float
+        By which distances are divided before densities are compared, as in robust single linkage; 1 leaves them.
+    metric : str
+        Distance between rows, one of `refold.cluster.hdbscan.METRICS`. ``"cosine"`` and ``"correlation"`` need the
+        distances of all pairs in memory, so rows may be no more than 8 192.
+    p : float or None
+        Power of ``metric="minkowski"``.
+    algorithm : {"best", "generic", "prims_kdtree", "prims_balltree", "boruvka_kdtree", "boruvka_balltree"}
+        How the spanning tree is found; ``"generic"`` takes all pairs.
+    leaf_size : int
+        Rows in a leaf of the tree that neighbours are searched with; it changes the time alone.
+    approx_min_span_tree : bool
+        Whether the spanning tree may be short of exact where that is faster.
+    match_reference_implementation : bool
+        Whether sizes and neighbours are counted as in the authors' Java: a point is not its own neighbour.
     backend : Backend, optional
         Where to run; the best there is by default.
 
@@ -77,7 +127,16 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         cluster_selection_method: str = "eom",
         cluster_selection_epsilon: float | None = None,
         max_cluster_size: int | None = None,
+        cluster_selection_epsilon_max: float | None = None,
+        cluster_selection_persistence: float = 0.0,
         allow_single_cluster: bool = False,
+        alpha: float = 1.0,
+        metric: str = "euclidean",
+        p: float | None = None,
+        algorithm: str = "best",
+        leaf_size: int = 40,
+        approx_min_span_tree: bool = True,
+        match_reference_implementation: bool = False,
         backend: Backend | None = None,
     ) -> None:
         self.min_cluster_size = min_cluster_size
@@ -85,7 +144,16 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         self.cluster_selection_method = cluster_selection_method
         self.cluster_selection_epsilon = cluster_selection_epsilon
         self.max_cluster_size = max_cluster_size
+        self.cluster_selection_epsilon_max = cluster_selection_epsilon_max
+        self.cluster_selection_persistence = cluster_selection_persistence
         self.allow_single_cluster = allow_single_cluster
+        self.alpha = alpha
+        self.metric = metric
+        self.p = p
+        self.algorithm = algorithm
+        self.leaf_size = leaf_size
+        self.approx_min_span_tree = approx_min_span_tree
+        self.match_reference_implementation = match_reference_implementation
         self.backend = backend
 
     def fit(self, X: npt.ArrayLike, y: object = None, *, weights: npt.ArrayLike | None = None) -> Self:
@@ -121,19 +189,35 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         self.membership_ = _sound_membership(found.membership[:, order])
         return self
 
-    def _parameters(self, n_rows: int) -> dict[str, Any]:
-        """Check the options and put them in the library's words."""
-        for name, least in (("min_cluster_size", 2), ("min_samples", 1), ("max_cluster_size", 2)):
+    def check_values(self) -> None:
+        """Refuse options that have a value they cannot have, before there is anything to cluster.
+
+        Raises
+        ------
+        ParameterError
+            If one has.
+        """
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ParameterError(f"{name}={value}", f"{least} or more", f"raise {name}")
-        if self.cluster_selection_method not in {"eom", "leaf"}:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r}", f"one of {', '.join(allowed)}", "name one of these"
+                )
+        if self.alpha <= 0:
+            raise ParameterError(f"alpha={self.alpha}", "a number above 0", "1 leaves distances as they are")
+        if (self.p is None) == (self.metric == "minkowski"):
             raise ParameterError(
-                f"cluster_selection_method={self.cluster_selection_method!r}", "'eom' or 'leaf'", "name one of these"
+                f"metric={self.metric!r} with p={self.p}",
+                "a power for 'minkowski', and none otherwise",
+                "give p=3, say",
             )
-        epsilon = float(self.cluster_selection_epsilon or 0.0)
-        if epsilon < 0:
-            raise ParameterError(f"cluster_selection_epsilon={epsilon}", "0 or more", "0 turns it off")
+
+    def _parameters(self, n_rows: int) -> dict[str, Any]:
+        """Check the options and put them in the library's words."""
+        self.check_values()
         size = max(5, min(25, n_rows // 8)) if self.min_cluster_size is None else self.min_cluster_size
         if n_rows < size:
             raise ParameterError(
@@ -141,14 +225,22 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
                 "more rows than a cluster needs",
                 "lower min_cluster_size, or give more landmarks",
             )
+        if n_rows > _ALL_PAIRS and (self.algorithm == "generic" or self.metric in _PAIRWISE):
+            raise ParameterError(
+                f"n_samples={n_rows} with metric={self.metric!r}, algorithm={self.algorithm!r}, which take all pairs",
+                f"at most {_ALL_PAIRS} rows",
+                "take fewer landmarks, or another metric",
+            )
         min_samples = size if self.min_samples is None else self.min_samples
+        own = {name: getattr(self, name) for name in _AS_THEY_ARE}
         return {
+            **own,
             "min_cluster_size": size,
             "min_samples": min(min_samples, n_rows - 1),
-            "cluster_selection_method": self.cluster_selection_method,
-            "cluster_selection_epsilon": epsilon,
+            "cluster_selection_epsilon": float(self.cluster_selection_epsilon or 0.0),
             "max_cluster_size": self.max_cluster_size or 0,
-            "allow_single_cluster": self.allow_single_cluster,
+            **({} if (most := self.cluster_selection_epsilon_max) is None else {"cluster_selection_epsilon_max": most}),
+            **({} if self.p is None else {"p": self.p}),
         }
 
 

@@ -123,9 +123,7 @@ class KMeans(Centroids):
         DataError
             If fewer pixels than clusters are finite.
         """
-        for name, least in (("n_init", 1), ("max_iter", 1), ("tol", 0)):
-            if not getattr(self, name) >= least:
-                raise ParameterError(f"{name}={getattr(self, name)!r}", f"{least} or more", f"raise {name}")
+        self.check_values()
         cube = self._enter(X, reset=True)
         self._check_count(cube)
         masses = self._weights(cube, weights)
@@ -151,12 +149,24 @@ class KMeans(Centroids):
             )
         return self
 
+    def check_values(self) -> None:
+        """Refuse options that have a value they cannot have, before there is anything to cluster.
+
+        Raises
+        ------
+        ParameterError
+            If one has.
+        """
+        for name, least in (("n_init", 1), ("max_iter", 1), ("tol", 0)):
+            if not getattr(self, name) >= least:
+                raise ParameterError(f"{name}={getattr(self, name)!r}", f"{least} or more", f"raise {name}")
+        if isinstance(self.init, str) and self.init not in _INITS:
+            raise ParameterError(f"init={self.init!r}", f"one of {_INITS}, or centres", "choose one of them")
+
     def _starts(self, cube: xr.DataArray, weights: Doubles | None) -> list[Doubles] | Starting:
         """The centres given, or how to find some."""
         features = n_features(cube)
         if isinstance(self.init, str):
-            if self.init not in _INITS:
-                raise ParameterError(f"init={self.init!r}", f"one of {_INITS}, or centres", "choose one of them")
             seed = self._seed(self.random_state)
             return Starting(self.init, self.n_clusters, features, self.n_init, seed, weights)
         centres = np.asarray(self.init, np.float64)

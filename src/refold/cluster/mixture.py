@@ -13,7 +13,8 @@ from refold.cluster.naming import order_by_size
 from refold.cluster.protocol import own_share
 from refold.errors import ParameterError
 
-_KINDS = ("full", "diag", "spherical")
+_KINDS = ("full", "tied", "diag", "spherical")
+_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
 class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -23,8 +24,8 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
     ----------
     n_clusters : int
         Gaussians.
-    covariance_type : {"full", "diag", "spherical"}
-        Whether each Gaussian is an ellipsoid of any direction, one along the features, or round.
+    covariance_type : {"full", "tied", "diag", "spherical"}
+        Whether each Gaussian is an ellipsoid of any direction, the same one for all, one along the features, or round.
     reg_covar : float
         Added to the variances, as a share of the mean variance of the features, so that none becomes 0.
     n_init : int
@@ -33,6 +34,9 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         Steps after which a start ends anyway.
     tol : float
         Gain in mean log-likelihood below which a start has converged.
+    init : {"kmeans", "k-means++", "random", "random_from_data"}
+        Where a start begins: at the clusters of k-means, at the first centres that it would take, at shares drawn for
+        every row, or at rows drawn as centres.
     random_state : int, numpy.random.RandomState or None
         Seed of the starts.
 
@@ -49,6 +53,8 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         them.
     means_ : ndarray of float64, shape (clusters, features)
         Centres.
+    covariances_ : ndarray of float64, shape (clusters, features, features)
+        Covariance of each, as a whole matrix whatever the ``covariance_type``.
     weights_ : ndarray of float64, shape (clusters,)
         Share of the pixels that each Gaussian holds.
     converged_ : bool
@@ -74,11 +80,12 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         self,
         n_clusters: int = 8,
         *,
-        covariance_type: Literal["full", "diag", "spherical"] = "full",
+        covariance_type: Literal["full", "tied", "diag", "spherical"] = "full",
         reg_covar: float = 1e-6,
         n_init: int = 3,
         max_iter: int = 200,
         tol: float = 1e-3,
+        init: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans",
         random_state: Any = 0,
     ) -> None:
         self.n_clusters = n_clusters
@@ -87,6 +94,7 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.init = init
         self.random_state = random_state
 
     def fit(self, X: npt.ArrayLike, y: object = None, *, weights: npt.ArrayLike | None = None) -> Self:
@@ -127,6 +135,7 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
             n_init=self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
+            init_params=self.init,
             random_state=self.random_state,
         )
         # The start is a k-means, whose threads add up in no fixed order.
@@ -138,18 +147,41 @@ class GaussianMixture(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.membership_ = (posterior / posterior.sum(axis=1, keepdims=True)).astype(np.float32)
         self.probabilities_ = own_share(self.membership_, self.labels_)
         self.means_ = model.means_[order] * spread + centre
+        self.covariances_ = _as_matrices(model)[order] * spread**2
         self.weights_ = model.weights_[order]
         self.converged_ = bool(model.converged_)
         self.n_iter_ = int(model.n_iter_)
         return self
 
-    def _check_parameters(self, n_rows: int) -> None:
-        if self.covariance_type not in _KINDS:
-            raise ParameterError(f"covariance_type={self.covariance_type!r}", f"one of {_KINDS}", "name one of these")
+    def check_values(self) -> None:
+        """Refuse options that have a value they cannot have, before there is anything to cluster.
+
+        Raises
+        ------
+        ParameterError
+            If one has.
+        """
+        for name, allowed in (("covariance_type", _KINDS), ("init", _STARTS)):
+            if getattr(self, name) not in allowed:
+                raise ParameterError(f"{name}={getattr(self, name)!r}", f"one of {allowed}", "name one of these")
         for name, least in (("n_init", 1), ("max_iter", 1), ("reg_covar", 0), ("tol", 0)):
             if getattr(self, name) < least:
                 raise ParameterError(f"{name}={getattr(self, name)}", f"{least} or more", f"raise {name}")
+
+    def _check_parameters(self, n_rows: int) -> None:
+        self.check_values()
         if not 1 <= self.n_clusters <= n_rows:
             raise ParameterError(
                 f"n_clusters={self.n_clusters} of n_samples={n_rows}", f"1 to {n_rows}", "ask for fewer clusters"
             )
+
+
+def _as_matrices(model: Any) -> npt.NDArray[np.float64]:
+    """Covariance of each Gaussian as a matrix, in the units that the model was fitted in."""
+    clusters, features = model.means_.shape
+    held, whole = np.asarray(model.covariances_), np.eye(features)
+    if model.covariance_type == "tied":
+        return np.repeat(held[None], clusters, axis=0)
+    if model.covariance_type == "diag":
+        return np.asarray(held[:, None, :] * whole)
+    return held if model.covariance_type == "full" else np.asarray(held[:, None, None] * whole)

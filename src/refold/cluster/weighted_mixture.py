@@ -13,8 +13,8 @@ class WeightedMixture(GaussianMixture):  # type: ignore[misc] # scikit-learn shi
     """A mixture in which a row of weight w counts as w equal rows.
 
     The two steps are scikit-learn's own, overridden where it takes means over rows. The start of each try is that of
-    rows without weights. Covariances of the kind ``"tied"`` do not go through the responsibilities, so they are not
-    weighted; nobody may ask for them.
+    rows without weights. Covariances of the kind ``"tied"`` do not go through the responsibilities, so that step is
+    taken here.
     """
 
     def fit_weighted(self, rows: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -29,4 +29,13 @@ class WeightedMixture(GaussianMixture):  # type: ignore[misc] # scikit-learn shi
         return float(np.average(log_likelihood, weights=self._counts)), log_responsibility
 
     def _m_step(self, X: npt.NDArray[np.float64], log_resp: npt.NDArray[np.float64], **options: Any) -> None:
-        super()._m_step(X, log_resp + self._log_counts, **options)
+        if self.covariance_type != "tied":
+            super()._m_step(X, log_resp + self._log_counts, **options)
+            return
+        shares = np.exp(log_resp + self._log_counts)
+        held = shares.sum(axis=0) + 10 * np.finfo(np.float64).eps
+        self.means_ = shares.T @ X / held[:, None]
+        self.weights_ = held / held.sum()
+        scatter = (X.T * self._counts) @ X - (self.means_.T * held) @ self.means_
+        self.covariances_ = scatter / held.sum() + self.reg_covar * np.eye(X.shape[1])
+        self.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(self.covariances_)).T

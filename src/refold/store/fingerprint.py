@@ -65,7 +65,9 @@ def identify(cube: xr.DataArray) -> dict[str, Any]:
     coords = hashlib.sha256()
     for dim in map(str, cube.dims):
         coords.update(repr((dim, cube[dim].attrs.get("units"))).encode())
-        coords.update(np.ascontiguousarray(cube[dim].values).tobytes())
+        values = cube[dim].values
+        named = values.dtype.kind in "OT"  # texts, whose bytes are addresses
+        coords.update(repr(values.tolist()).encode() if named else np.ascontiguousarray(values).tobytes())
     identity: dict[str, Any] = {
         "name": str(cube.name),
         "dims": list(map(str, cube.dims)),

@@ -9,8 +9,9 @@ from typing import Any
 import xarray as xr
 
 from refold.cube import declared, to_full_grid
-from refold.errors import ParameterError
+from refold.errors import ParameterError, StoreError
 from refold.store.run import RunStore
+from refold.store.saved import OWN, entry_of_clustering, record_of_labels, remedy_of
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
 _GROUPS = {
@@ -23,25 +24,29 @@ _GROUPS = {
 }
 
 
-def open_run(path: str | Path) -> xr.Dataset:
+def open_run(path: str | Path, clustering: str | None = None) -> xr.Dataset:
     """Open a run: every result of its finished stages, lazily, on the scan's own grid and coordinates.
 
     Parameters
     ----------
     path : path-like
         The run's store.
+    clustering : str, optional
+        A clustering that `refold.recluster` has kept with the run: its labels, probabilities, memberships and mean
+        signals take the place of the run's own. By default, and for ``"run"``, these.
 
     Returns
     -------
     xarray.Dataset
         ``labels``, ``probability``, ``scores``, ... as declared in `refold.cube.VARIABLES`. Results that were found
         on a coarser navigation grid are given to every pixel by coordinate. The attributes hold ``recipe`` (TOML) and
-        ``source``, ``stages``, ``plan``, ``versions`` (JSON).
+        ``source``, ``stages``, ``plan``, ``versions`` (JSON); of a saved clustering its name as ``clustering``, and the
+        recipe that would have made it.
 
     Raises
     ------
     StoreError
-        If there is no run.
+        If there is no run, no such clustering, or what is kept of it is not as it was written.
 
     Examples
     --------
@@ -51,21 +56,75 @@ def open_run(path: str | Path) -> xr.Dataset:
     store = RunStore.open(path)
     note = store.note
     finished = [(stage, group) for stage, group in _GROUPS.items() if stage in note["stages"]]
+    own = clustering is None or clustering == OWN
+    parts = [_part(store, group) for group in dict.fromkeys(group for _, group in finished)]
+    whole = _together(parts) if own else _with_clustering(store, note, str(clustering))
+    whole.attrs = {
+        "recipe": note.get("recipe", ""),
+        **{name: json.dumps(note.get(name, {})) for name in ("source", "stages", "plan", "versions", "measured")},
+        **({} if own else _said_of(note, str(clustering))),
+    }
+    whole.encoding["source"] = str(store.path)  # for whoever needs more of the run than a dataset can hold
+    return whole
+
+
+def _part(store: RunStore, group: str) -> xr.Dataset:
+    """What is declared of a group: of a model only what it found."""
+    part = store.read(group)
+    return part[[name for name in part.data_vars if declared(str(name))]]
+
+
+def _together(parts: list[xr.Dataset]) -> xr.Dataset:
+    """All of them on the grid of the first; of what several have, what the first has."""
     whole = xr.Dataset()
-    for group in dict.fromkeys(group for _, group in finished):
-        part = store.read(group)
-        part = part[[name for name in part.data_vars if declared(str(name))]]  # of a model only what it found
+    for part in parts:
         if not whole.coords:
             whole = part
             continue
         new = part.drop_vars([name for name in part.data_vars if name in whole])
         whole = whole.merge(_on_grid(new, whole), compat="override", join="outer")
-    whole.attrs = {
-        "recipe": note.get("recipe", ""),
-        **{name: json.dumps(note.get(name, {})) for name in ("source", "stages", "plan", "versions", "measured")},
-    }
-    whole.encoding["source"] = str(store.path)  # for whoever needs more of the run than a dataset can hold
     return whole
+
+
+def _with_clustering(store: RunStore, note: dict[str, Any], name: str) -> xr.Dataset:
+    """A saved clustering, and what of the run is no answer of its own clustering."""
+    entry = entry_of_clustering(note, name)
+    place = record_of_labels(name)
+    try:
+        answer, marks = _part(store, place), _part(store, f"{place}/landmarks")
+    except (FileNotFoundError, ValueError, KeyError) as error:  # a group that is gone, or no group any more
+        raise _damaged(store, name, f"{type(error).__name__}: {error}") from error
+    root = _part(store, "")
+    sizes = {
+        "labels": root["labels"].sizes,
+        "membership": {**root["labels"].sizes, "cluster": entry["notes"]["clusters"]},
+    }
+    for variable, wanted in sizes.items():
+        found = dict(answer[variable].sizes) if variable in answer else None
+        if found != dict(wanted):
+            raise _damaged(store, name, f"{variable} of {found}, where {dict(wanted)} was written")
+    kept = root[[variable for variable in ("embedding",) if variable in root]]
+    shared = [_part(store, _GROUPS[stage]) for stage in ("reduce", "embed") if stage in note["stages"]]
+    return _together([answer, kept, *shared, marks])
+
+
+def _damaged(store: RunStore, name: str, what: str) -> StoreError:
+    return StoreError(
+        f"the clustering {name!r} of {store.path} without what its record says ({what})",
+        "the arrays as they were written",
+        remedy_of(name),
+    )
+
+
+def _said_of(note: dict[str, Any], name: str) -> dict[str, str]:
+    """What a dataset says of the clustering in place of what it says of the run's own."""
+    notes = entry_of_clustering(note, name)["notes"]
+    found = {key: notes[key] for key in ("clusters", "noise")}
+    return {
+        "clustering": name,
+        "recipe": notes["recipe"],
+        "measured": json.dumps({**note.get("measured", {}), **found}),
+    }
 
 
 def _on_grid(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:

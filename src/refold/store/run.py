@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import zarr
 from refold.cube import conform, declared
 from refold.errors import StoreError, StoreExistsError
 from refold.store.disk import METADATA, NOTE, is_run, mended_errors, metadata_of
-from refold.store.saved import CLUSTERINGS, OWN, record_of_labels
+from refold.store.saved import CLUSTERINGS, OWN, record_of_labels, saved_names
 
 FORMAT = 1
 _SHELVES = ("stages", CLUSTERINGS)  # groups that hold nothing but groups
@@ -182,8 +182,7 @@ class RunStore:
         """
         stage, stages = record_of_labels(clustering), self.note["stages"]
         if stage not in stages:
-            there = [OWN] if "labels" in stages else []
-            there += [name.partition("/")[2] for name in stages if name.startswith(f"{CLUSTERINGS}/")]
+            there = [*([OWN] if "labels" in stages else []), *saved_names(self.note)]
             raise StoreError(
                 f"no labels of the clustering {clustering or OWN!r} in {self.path}",
                 f"one of {', '.join(there)}" if there else "a run with labels",
@@ -205,14 +204,18 @@ class RunStore:
         self.keep(stages={name: entry for name, entry in self.note["stages"].items() if name != stage})
         self.clear()
 
-    def clear(self) -> None:
-        """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left."""
+    def clear(self, spare: Collection[str] = ()) -> None:
+        """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left.
+
+        What is to be spared is what the next stage goes on with, such as a training that was interrupted.
+        """
         held = {name for entry in self.note["stages"].values() for name in entry["holds"]}
         with mended_errors(self.path):
-            for folder in (self.path, *(self.path / shelf for shelf in _SHELVES)):
+            shelves = {"stages", *(name.partition("/")[0] for name in held if "/" in name)}
+            for folder in (self.path, *(self.path / shelf for shelf in shelves)):
                 for item in sorted(folder.iterdir()) if folder.is_dir() else []:
                     name = item.relative_to(self.path).as_posix()
-                    if item.is_dir() and name not in {*held, *_SHELVES}:
+                    if item.is_dir() and name not in {*held, *shelves, *spare}:
                         shutil.rmtree(item)
 
     def finish(self, stage: str, record: StageRecord, groups: Sequence[str], answer: str | None = None) -> None:
@@ -243,6 +246,26 @@ class RunStore:
                 (self.path / group / name).replace(self.path / name)
         shutil.rmtree(self.path / group)
         return names
+
+    def settle(self, name: str, record: StageRecord, group: str) -> None:
+        """Move a whole group to the place of its name, and write its record: from now on it counts as finished.
+
+        Parameters
+        ----------
+        name : str
+            Of the record, and of the place, such as ``clusterings/gmm5``. What is there already is replaced.
+        record : StageRecord
+            What to keep of it.
+        group : str
+            Where it was written.
+        """
+        if name in self.note["stages"]:  # never a record without what it is of
+            self.keep(stages={stage: entry for stage, entry in self.note["stages"].items() if stage != name})
+        with mended_errors(self.path):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+            self._enter(name)
+            (self.path / group).replace(self.path / name)
+        self.finish(name, record, [name])
 
     # --- results ------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from refold.errors import ParameterError
+from refold.errors import ParameterError, StoreError
 
 OWN = "run"
 """What the clustering of the run itself is called among others."""
@@ -69,3 +73,62 @@ def record_of_labels(clustering: str | None) -> str:
     if clustering is None or clustering == OWN:
         return "labels"
     return f"{CLUSTERINGS}/{sound_name(clustering)}"
+
+
+def seal_of(name: str, entry: Mapping[str, Any]) -> str:
+    """Digest of what the record of a clustering says of it, so that a record that was changed since is known.
+
+    Parameters
+    ----------
+    name : str
+        Of the clustering.
+    entry : mapping
+        Its record: the fingerprint and the notes count.
+    """
+    notes = {key: value for key, value in (entry.get("notes") or {}).items() if key != "seal"}
+    text = json.dumps([name, entry.get("fingerprint"), entry.get("follows"), notes], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def entry_of_clustering(note: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The record of a saved clustering, as a mapping.
+
+    Parameters
+    ----------
+    note : mapping
+        What is kept with the run.
+    name : str
+        Of the clustering.
+
+    Raises
+    ------
+    ParameterError
+        If nothing could be called so.
+    StoreError
+        If there is none of that name, or its record is not as it was written.
+    """
+    stages = note["stages"]
+    entry = stages.get(f"{CLUSTERINGS}/{sound_name(name)}")
+    if entry is None:
+        there = ", ".join([OWN, *saved_names(note)])
+        raise StoreError(
+            f"no clustering {name!r}", f"one of {there}", "name one of these, or make it with refold.recluster"
+        )
+    whole = isinstance(entry, Mapping) and isinstance(entry.get("notes"), Mapping)
+    if not whole or entry["notes"].get("seal") != seal_of(name, entry):
+        raise StoreError(
+            f"a record of the clustering {name!r} that was changed since it was written",
+            "records as Refold writes them",
+            remedy_of(name),
+        )
+    return entry
+
+
+def remedy_of(name: str) -> str:
+    """What to do about a clustering that is not as it was written."""
+    return f"forget it, refold.forget_clustering(run, {name!r}), and make it again; the rest of the run is not touched"
+
+
+def saved_names(note: Mapping[str, Any]) -> list[str]:
+    """Names of the clusterings that are kept beside the run's own, in the order in which they were made."""
+    return [name.partition("/")[2] for name in note["stages"] if name.startswith(f"{CLUSTERINGS}/")]
