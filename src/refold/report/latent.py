@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from refold.report.canvas import Look, ThemeName, drawing, new_figure
 from refold.report.colours import NOISE
+from refold.report.ellipses import SIGMAS, draw_ellipses
 from refold.report.points import DIMS, MAX_POINTS, Points, badge, limits_of, point_area
 from refold.report.space import draw_space
 from refold.report.tally import Tally
@@ -28,6 +30,7 @@ def latent_scatter(
     theme: ThemeName = "light",
     width: float = 4.6,
     limit: int = MAX_POINTS,
+    sigmas: Sequence[float] = SIGMAS,
     tally: Tally | None = None,
 ) -> Figure:
     """Draw the latent space, coloured by cluster, numbers at the middle of each.
@@ -42,6 +45,9 @@ def latent_scatter(
         Inches of the figure.
     limit : int
         About so many points are drawn, rare clusters more densely.
+    sigmas : sequence of float
+        Standard deviations at which the Gaussians of a mixture are outlined, each as thick as it is heavy; none for no
+        outlines. Where there are more than two dimensions, those of the two that are drawn, summed over all others.
     tally : Tally, optional
         Counts of the labels, if they were made already.
 
@@ -62,27 +68,28 @@ def latent_scatter(
         dims = points.positions.shape[1]
         if dims < DIMS:
             figure = new_figure(width, width * (0.9 if dims == 2 else 0.5))
-            draw_points(
-                figure.add_axes((0.07, 0.08, 0.91, 0.9) if dims == 2 else (0.06, 0.2, 0.9, 0.76)), points, tally, look
-            )
+            place = (0.07, 0.08, 0.91, 0.9) if dims == 2 else (0.06, 0.2, 0.9, 0.76)
+            draw_points(figure.add_axes(place), points, tally, look, sigmas)
             return figure
         pairs = list(combinations(range(dims), 2))
         figure = new_figure(width, width)
         for (i, j), place in zip(pairs, ((0.07, 0.55), (0.07, 0.06), (0.56, 0.06)), strict=True):
-            _scatter(figure.add_axes((*place, 0.42, 0.43)), points, (i, j), tally, look)
+            _scatter(figure.add_axes((*place, 0.42, 0.43)), points, (i, j), tally, look, sigmas)
         draw_space(figure.add_axes((0.54, 0.53, 0.46, 0.46)), points, tally, look)
         return figure
 
 
-def draw_points(axes: Axes, points: Points, tally: Tally, look: Look) -> None:
+def draw_points(axes: Axes, points: Points, tally: Tally, look: Look, sigmas: Sequence[float] = SIGMAS) -> None:
     """Draw the first two dimensions, or a histogram of the only one, on axes that are there already."""
     if points.positions.shape[1] == 1:
         _histogram(axes, points, tally)
     else:
-        _scatter(axes, points, (0, 1), tally, look)
+        _scatter(axes, points, (0, 1), tally, look, sigmas)
 
 
-def _scatter(axes: Axes, points: Points, pair: tuple[int, int], tally: Tally, look: Look) -> None:
+def _scatter(
+    axes: Axes, points: Points, pair: tuple[int, int], tally: Tally, look: Look, sigmas: Sequence[float]
+) -> None:
     x, y = points.positions[:, pair[0]], points.positions[:, pair[1]]
     inches = axes.get_window_extent().width / axes.figure.dpi
     area = point_area(len(x), inches)
@@ -96,6 +103,8 @@ def _scatter(axes: Axes, points: Points, pair: tuple[int, int], tally: Tally, lo
     _frame(axes, x, y)
     axes.set_xlabel(f"{points.name} {pair[0]}")
     axes.set_ylabel(f"{points.name} {pair[1]}")
+    if points.gaussians is not None:
+        draw_ellipses(axes, points.gaussians, pair, tally, look, sigmas)
     for number, colour in zip(tally.ids, tally.colours, strict=True):
         member = points.labels == number
         if member.any():

@@ -14,8 +14,10 @@ from refold.errors import DiskFullError, StoreError
 from refold.report.canvas import inline_svg
 from refold.report.cards import galleries, membership_cards, ramp_style, safe
 from refold.report.colours import NOISE, ink_on
+from refold.report.ellipses import Gaussians
 from refold.report.facts import Facts
 from refold.report.latent import latent_scatter
+from refold.report.losses import has_losses, loss_curve
 from refold.report.maps import label_map, probability_map, residual_map
 from refold.report.metrics import criteria_of, metric_curves
 from refold.report.points import MAX_POINTS, latent_name
@@ -119,7 +121,7 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
 def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     navigation = set(labels_of(dataset).dims)
     found: dict[str, Any] = dict.fromkeys(
-        ("labels", "probability", "residual", "stability", "agreement", "latent", "scree")
+        ("labels", "probability", "residual", "stability", "agreement", "latent", "scree", "losses")
     )
     figure = label_map(dataset, theme="page", legend=False, width=_MAP, tally=tally)
     found["labels"] = safe(inline_svg(figure, "labels", "Map of the clusters"))
@@ -141,6 +143,9 @@ def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     if "explained_variance_ratio" in dataset:
         figure = scree(dataset, theme="page", width=_HALF)
         found["scree"] = safe(inline_svg(figure, "scree", "Explained variance of the components"))
+    if has_losses(dataset):
+        figure = loss_curve(dataset, theme="page", width=_HALF)
+        found["losses"] = safe(inline_svg(figure, "losses", "Loss of each epoch of the training"))
     return found
 
 
@@ -154,9 +159,12 @@ def _criteria(dataset: xr.Dataset) -> list[Any]:
 
 
 def _latent_note(dataset: xr.Dataset, tally: Tally) -> str:
-    kind = "The embedding" if latent_name(dataset) == "embedding" else "The first two scores (the run has no embedding)"
+    name = latent_name(dataset)
+    kind = "The embedding" if name == "embedding" else "The first two scores (the run has no embedding)"
     shown = f", {count(MAX_POINTS)} of {count(tally.pixels)} pixels" if tally.pixels > MAX_POINTS else ""
-    return f"{kind}{shown}. Distances between far groups mean little."
+    gaussians = name is not None and Gaussians.of(dataset, name, tally) is not None
+    drawn = " Ellipses: each Gaussian of the mixture at one and two standard deviations, as thick as it is heavy."
+    return f"{kind}{shown}. Distances between far groups mean little.{drawn if gaussians else ''}"
 
 
 def _slices(dataset: xr.Dataset) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from refold.errors import VariableError
 from refold.report.canvas import Look
 from refold.report.colours import ink_on
+from refold.report.ellipses import Gaussians
 from refold.report.tally import Tally, labels_of
 from refold.report.views import load, tiles
 
@@ -40,11 +41,14 @@ class Points:
         Cluster of each, -1 for noise.
     name : str
         What the dimensions are.
+    gaussians : Gaussians or None
+        Shapes of the clusters in that space, where they are those of a mixture.
     """
 
     positions: NDArray[np.float64]
     labels: NDArray[np.int64]
     name: str
+    gaussians: Gaussians | None = None
 
     @classmethod
     def of(cls, dataset: xr.Dataset, tally: Tally, limit: int = MAX_POINTS, seed: int = 0) -> Points:
@@ -93,6 +97,7 @@ class Points:
             np.concatenate(positions) if positions else np.empty((0, dims)),
             np.concatenate(kept_labels) if kept_labels else np.empty(0, np.int64),
             "latent" if name == "embedding" else "component",
+            Gaussians.of(dataset, name, tally),
         )
 
 
