@@ -1,0 +1,209 @@
+"""Which signals are drawn, and how they are scaled: those of ticked clusters, or of what is selected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from refold.explore.means import Mean, Means, Norm, Shown, displayed, normalised
+from refold.report.words import count
+
+if TYPE_CHECKING:
+    from refold.explore.model import Model
+
+__all__ = ["Curve", "Curves", "Ways"]
+
+Floats = NDArray[np.float64]
+MOST = 12
+"""Clusters whose signals are drawn while none is ticked."""
+SELECTION = -2
+"""Stands for the selection where there are ids of clusters."""
+
+
+@dataclass
+class Ways:
+    """How signals are shown.
+
+    Attributes
+    ----------
+    cube : str
+        Of a run of several.
+    total : bool
+        Sums over the pixels instead of means.
+    norm : {"none", "peak", "area"}
+    display : {"linear", "sqrt", "log"}
+    part : tuple of float or None
+        Ends of the range along the signal that is shown, and that counts in the norm; None for all.
+    """
+
+    cube: str = ""
+    total: bool = False
+    norm: Norm = "none"
+    display: Shown = "linear"
+    part: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One signal to draw.
+
+    Attributes
+    ----------
+    id : int
+        Of the cluster, or `SELECTION`.
+    label : str
+    colour : str
+        Empty for ink.
+    values : numpy.ndarray
+        Float64 (channel,) or (row, column), scaled as asked.
+    exact : bool
+        Whether it is the mean, or the sum, of just these pixels; else an estimate.
+    """
+
+    id: int
+    label: str
+    colour: str
+    values: Floats
+    exact: bool
+
+
+class Curves:
+    """The signals of a model.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    names : tuple of str
+        Cubes whose mean signals the run knows; none if it knows none.
+    ways : Ways
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.names = Means.names(model.run)
+        self._means: dict[str, Means] = {}
+        self.ways = Ways()
+        if self.names:
+            self.show(self.names[0])
+
+    def show(self, cube: str) -> None:
+        """Show another cube, as suits it."""
+        self.ways = Ways(cube, display="linear")
+        signals = self.means.signals
+        if signals.is_image:
+            self.ways.display = signals.display
+
+    @property
+    def means(self) -> Means:
+        """Mean signals of the cube that is shown."""
+        cube = self.ways.cube
+        if cube not in self._means:
+            self._means[cube] = Means(self.model.run, cube)
+        return self._means[cube]
+
+    @property
+    def kind(self) -> str:
+        """``"none"``, ``"number"``, ``"line"`` or ``"image"``: what a signal is."""
+        if not self.names:
+            return "none"
+        signals = self.means.signals
+        return "image" if signals.is_image else "number" if signals.is_number else "line"
+
+    def curves(self) -> list[Curve]:
+        """Signals to draw, one of each ticked cluster or of the selection; images are one."""
+        if self.kind == "none":
+            return []
+        if self.kind == "image":
+            mean = self.selected()
+            return [] if mean is None else [self._curve(SELECTION, "", "", mean)]
+        choice = self.model.choice
+        found = []
+        if choice is None or choice.selection is None:
+            found = list(self._of_clusters())
+        if choice is not None and (choice.selection is not None or len(found) != 1):
+            mean = self.selected()
+            if mean is not None and (choice.selection is not None or -1 in choice.clusters):
+                found.append(self._curve(SELECTION, "selection", "", mean))
+        return found
+
+    def _of_clusters(self) -> Iterator[Curve]:
+        model = self.model
+        ticked = [cluster for cluster in model.clusters if cluster.id in model.chosen]
+        if not model.chosen:
+            ticked = sorted(model.clusters, key=lambda cluster: -model.counts.get(cluster.id, 0))[:MOST]
+        read = self._read() if len(ticked) == 1 and model.chosen else None
+        for cluster in sorted(ticked, key=lambda cluster: cluster.id):
+            mean = read or self.mean_of(model.pieces.within([cluster.id]))
+            if mean is not None:
+                yield self._curve(cluster.id, cluster.name, cluster.colour, mean)
+
+    def selected(self) -> Mean | None:
+        """Mean signal of what is selected, or of everything: as it was read, or else from the clusters' means."""
+        read = self._read()
+        if read is not None:
+            return read
+        choice, model = self.model.choice, self.model
+        return self.mean_of((model.rows.labels >= 0) if choice is None else choice.mask)
+
+    def mean_of(self, mask: NDArray[np.bool_]) -> Mean | None:
+        """Mean signal of some rows, from those of the run's clusters that they are in."""
+        model = self.model
+        labels = model.rows.labels[mask & model.rows.usable]
+        found = np.bincount(labels + 1) if labels.size else np.zeros(0, int)
+        return self.means.pooled({label - 1: int(n) for label, n in enumerate(found) if n}, model.base)
+
+    def _read(self) -> Mean | None:
+        """What was read of the selection in the background, in the cube that is shown."""
+        signal, choice = self.model.reading.signal, self.model.choice
+        if isinstance(signal, xr.Dataset):
+            signal = signal.get(self.ways.cube) if self.ways.cube else next(iter(signal.values()), None)
+        if signal is None or choice is None:
+            return None
+        return self.means.like(signal, choice.pixels)
+
+    def _curve(self, number: int, label: str, colour: str, mean: Mean) -> Curve:
+        values = mean.values * mean.pixels if self.ways.total else mean.values
+        if values.ndim == 1:
+            values = normalised(values, self.ways.norm, self.shown())
+        return Curve(number, label, colour, displayed(values, self.ways.display), mean.exact)
+
+    def shown(self) -> slice:
+        """Channels that are shown."""
+        positions, part = self.positions(), self.ways.part
+        if part is None:
+            return slice(0, len(positions))
+        inside = np.flatnonzero((positions >= min(part)) & (positions <= max(part)))
+        return slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, len(positions))
+
+    def positions(self) -> Floats:
+        """Where the channels lie along the signal, one for each value of a curve."""
+        (axis, *_), values = self.means.axes, self.means.signals.mean
+        n = values.shape[1]
+        if len(axis.values) == n:
+            return axis.values
+        starts = np.arange(0, len(axis.values), -(-len(axis.values) // n))
+        return np.add.reduceat(axis.values, starts) / np.diff(np.append(starts, len(axis.values)))
+
+    def note(self) -> str:
+        """Say what is drawn, in words."""
+        if self.kind == "none":
+            return "This run has no mean signals of its clusters; refold.cluster_statistics makes them."
+        model = self.model
+        if model.reading.signal is not None and model.reading.note:
+            return model.reading.note
+        choice = model.choice
+        if choice is None:
+            return "mean of all clustered pixels" if self.kind == "image" else "mean of each cluster"
+        mean = self.selected()
+        if mean is None:
+            return "nothing is known yet of these pixels"
+        of = f"of {count(choice.pixels)} pixels"
+        return f"mean {of}" if mean.exact else f"mean {of}, estimated from those of their clusters"

@@ -1,0 +1,110 @@
+"""Paper and ink of the page: the report's, as CSS variables and as properties of Bokeh's figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refold.report.canvas import THEMES
+
+__all__ = ["BUTTON", "FIELD", "ROOT", "TABLE", "TEXT", "dress", "variables", "veil"]
+
+_SHADES = {"light": ("#f6f8fa", "#0969da", "#b3261e"), "dark": ("#161b22", "#4493f8", "#ff7b72")}
+_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+
+def variables(theme: str) -> str:
+    """Colours of a theme, to be inherited by all that stands on the page."""
+    look, (wash, accent, wrong) = THEMES[theme], _SHADES[theme]
+    return (
+        f":host {{ --paper: {look.paper}; --ink: {look.ink}; --muted: {look.muted}; --line: {look.line}; "
+        f"--wash: {wash}; --accent: {accent}; --wrong: {wrong}; color-scheme: {theme}; "
+        "background: var(--paper); color: var(--ink); }"
+    )
+
+
+ROOT = f"""
+:host {{ font-family: {_FONT}; font-size: 13px; padding: 10px 14px 6px; box-sizing: border-box; gap: 8px; }}
+"""
+
+TEXT = f"""
+:host {{ font-family: {_FONT}; color: var(--ink); margin: 0; }}
+h1 {{ font-size: 15px; font-weight: 600; margin: 0; letter-spacing: .01em; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }}
+h1 span {{ font-weight: 400; color: var(--muted); }}
+h2 {{ font-size: 12px; font-weight: 600; margin: 0; color: var(--ink); white-space: nowrap; }}
+h2 span {{ font-weight: 400; color: var(--muted); padding-left: 6px; }}
+p {{ margin: 0; color: var(--muted); font-size: 12px; line-height: 1.35; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }}
+p.wrong {{ color: var(--wrong); white-space: normal; }}
+.bar {{ height: 3px; border-radius: 2px; background: var(--line); overflow: hidden; width: 140px; }}
+.bar i {{ display: block; height: 100%; background: var(--accent); transition: width .15s; }}
+.dot {{ display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 5px; }}
+"""
+
+BUTTON = f"""
+:host {{ margin: 0; }}
+.bk-btn, .bk-btn-default {{ font-family: {_FONT}; font-size: 12px; line-height: 1; padding: 6px 10px; color: var(--ink);
+  background: var(--wash); border: 1px solid var(--line); border-radius: 6px; box-shadow: none; height: 28px; }}
+.bk-btn:hover {{ border-color: var(--muted); background: var(--paper); }}
+.bk-btn:disabled, .bk-btn[disabled] {{ opacity: .4; border-color: var(--line); }}
+.bk-btn-primary {{ background: var(--accent); color: #fff; border-color: transparent; }}
+.bk-btn-primary:hover {{ background: var(--accent); filter: brightness(1.08); }}
+.bk-btn.bk-active {{ background: var(--accent); color: #fff; border-color: transparent; }}
+"""
+
+FIELD = f"""
+:host {{ margin: 0; font-family: {_FONT}; font-size: 12px; color: var(--ink); }}
+.bk-input, select, input {{ font-family: {_FONT}; font-size: 12px; }}
+.bk-input:not([type=color]) {{ color: var(--ink); background: var(--paper); border: 1px solid var(--line);
+  border-radius: 6px; height: 28px; min-height: 28px; padding: 0 8px; }}
+.bk-input[type=color] {{ padding: 2px; height: 28px; border: 1px solid var(--line); border-radius: 6px;
+  background: var(--paper); }}
+.bk-input:focus {{ border-color: var(--accent); box-shadow: none; outline: none; }}
+select.bk-input:not([multiple]) {{ padding-right: 22px; background-color: var(--paper); }}
+label, .bk-slider-title {{ color: var(--muted); font-size: 12px; }}
+.noUi-target {{ background: var(--line); border: 0; box-shadow: none; height: 4px !important; border-radius: 2px; }}
+.noUi-connect {{ background: var(--accent) !important; }}
+.noUi-handle {{ width: 12px !important; height: 12px !important; top: -4px !important; border-radius: 50% !important;
+  border: 1px solid var(--muted) !important; background: var(--paper) !important; box-shadow: none !important;
+  right: -6px !important; }}
+.noUi-handle:before, .noUi-handle:after {{ display: none; }}
+"""
+
+TABLE = f"""
+:host {{ margin: 0; font-family: {_FONT}; border: 0; }}
+.slick-header, .slick-header-columns {{ border: 0 !important; background: var(--paper) !important; }}
+.slick-header-column, .slick-header-column.ui-state-default {{ background: var(--paper) !important;
+  border: 0 !important; color: var(--muted); font-size: 11px; font-weight: 400; height: 22px !important;
+  line-height: 22px;  padding: 0 4px !important; }}
+.slick-viewport, .bk-data-table {{ background: var(--paper); }}
+.slick-row, .slick-row.ui-widget-content {{ background: var(--paper) !important; border: 0 !important; }}
+.slick-row:hover .slick-cell {{ background: var(--wash) !important; }}
+.slick-cell {{ background: transparent !important; border: 0 !important; border-radius: 0 !important;
+  color: var(--ink); font-size: 12px; line-height: 26px; padding: 0 4px !important; font-family: {_FONT}; }}
+.slick-cell.active {{ border: 0 !important; outline: none; }}
+.slick-cell.selected {{ background: color-mix(in srgb, var(--accent) 12%, var(--paper)) !important; }}
+.swatch {{ width: 14px; height: 14px; border-radius: 4px; margin-top: 6px; }}
+.size {{ color: var(--muted); text-align: right; font-variant-numeric: tabular-nums; }}
+input[type=checkbox] {{ accent-color: var(--accent); vertical-align: middle; margin: 0 2px; }}
+"""
+
+
+def dress(figure: Any, theme: str) -> None:
+    """Give a figure of Bokeh the colours of a theme."""
+    look = THEMES[theme]
+    figure.background_fill_color = figure.border_fill_color = look.paper
+    figure.outline_line_color = look.line
+    for axis in figure.axis:
+        axis.axis_line_color = axis.major_tick_line_color = look.line
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = look.muted
+        axis.major_label_text_font_size, axis.axis_label_text_font_size = "11px", "12px"
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font = axis.major_label_text_font = "system-ui, DejaVu Sans, sans-serif"
+    for grid in figure.grid:
+        grid.grid_line_color = None
+
+
+def veil(theme: str) -> str:
+    """What is laid over all that is not selected."""
+    return f"{THEMES[theme].paper}c8"

@@ -1,0 +1,111 @@
+"""Events of the browser that come in swarms, thinned before they reach the server, and work that is put off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Soon", "keys_of", "watch_pointer"]
+
+_POINTER_EVERY = 60  # milliseconds
+_DRAW_EVERY = 40
+
+_THIN = """
+const place = cb_obj.event_name == "mouseleave" ? {x: [], y: []} : {x: [cb_obj.x], y: [cb_obj.y]}
+const seen = at.refold_seen ??= {last: 0, timer: 0}
+clearTimeout(seen.timer)
+const wait = Math.max(0, every - (Date.now() - seen.last))
+seen.timer = setTimeout(() => { seen.last = Date.now(); at.data = place }, wait)
+"""
+
+
+def watch_pointer(figure: Any, pointed: Callable[[tuple[float, float] | None], None]) -> None:
+    """Call back with the place on a figure that the pointer is at, a few times a second; with None once it leaves."""
+    from bokeh.events import MouseLeave, MouseMove
+    from bokeh.models import ColumnDataSource, CustomJS
+
+    at = ColumnDataSource({"x": [], "y": []})
+    thin = CustomJS(args={"at": at, "every": _POINTER_EVERY}, code=_THIN)
+    figure.js_on_event(MouseMove, thin)
+    figure.js_on_event(MouseLeave, thin)
+
+    def moved(name: str, old: Any, new: Any) -> None:
+        pointed((float(new["x"][0]), float(new["y"][0])) if len(new["x"]) else None)
+
+    at.on_change("data", moved)
+
+
+_LISTEN = """
+if (window.refold_keys) window.removeEventListener("keydown", window.refold_keys)
+window.refold_keys = (event) => {
+  if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.composedPath()[0].tagName ?? "")
+      && !/^(checkbox|range|button)$/.test(event.composedPath()[0].type ?? "")) return
+  const held = event.ctrlKey || event.metaKey, key = event.key.toLowerCase()
+  const name = key == "escape" ? "clear"
+    : held && (key == "y" || key == "z" && event.shiftKey) ? "redo" : held && key == "z" ? "undo" : ""
+  if (!name) return
+  event.preventDefault()
+  keys.data = {name: [name], at: [Date.now()]}
+}
+window.addEventListener("keydown", window.refold_keys)
+if (ask && !keys.refold_asked) {
+  keys.refold_asked = true
+  const dark = window.matchMedia("(prefers-color-scheme: dark)").matches
+  keys.data = {name: [dark ? "dark" : "light"], at: [Date.now()]}
+}
+"""
+
+
+def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], None] | None) -> None:
+    """Call back when keys are pressed anywhere on the page of a figure but in a field.
+
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+        The page listens from the moment that it is drawn.
+    pressed : callable
+        Told ``"undo"``, ``"redo"`` or ``"clear"``.
+    dress : callable, optional
+        Told once whether the browser likes ``"dark"`` or ``"light"`` pages.
+    """
+    from bokeh.models import ColumnDataSource, CustomJS
+
+    keys = ColumnDataSource({"name": [], "at": []})
+    listen = CustomJS(args={"keys": keys, "ask": dress is not None}, code=_LISTEN)
+    figure.js_on_change("inner_width", listen)
+
+    def heard(attribute: str, old: Any, new: Any) -> None:
+        name = new["name"][0]
+        if name in {"dark", "light"}:
+            if dress is not None:
+                dress(name)
+        else:
+            pressed(name)
+
+    keys.on_change("data", heard)
+
+
+class Soon:
+    """Puts work off for a moment, and does it once however often it is asked for meanwhile.
+
+    Parameters
+    ----------
+    document : bokeh.document.Document or None
+        Whose thread does it; without one it is done at once.
+    """
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+        self._waiting: set[Callable[[], None]] = set()
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Do something soon."""
+        if self._document is None or self._document.session_context is None:
+            work()
+        elif work not in self._waiting:
+            self._waiting.add(work)
+            self._document.add_timeout_callback(lambda: self._do(work), _DRAW_EVERY)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        self._waiting.discard(work)
+        work()
