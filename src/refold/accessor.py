@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -9,6 +10,9 @@ import xarray as xr
 import refold
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refold.phases import Unmixed
     from refold.planning.forecast import Forecast
     from refold.prepare import Alignment, Despiked
     from refold.reduce import Decomposition
@@ -123,6 +127,34 @@ class RunAccessor:
     def __init__(self, run: xr.Dataset) -> None:
         self._run = run
 
+    def recluster(self, name: str, *args: Any, **kwargs: Any) -> xr.Dataset:
+        """See `refold.recluster`."""
+        return refold.recluster(self._run, name, *args, **kwargs)
+
+    def clusterings(self) -> dict[str, Any]:
+        """See `refold.clusterings`."""
+        return refold.clusterings(self._run)
+
     def to_hyperspy(self, scan: xr.DataArray | None = None, **kwargs: Any) -> Any:
         """See `refold.to_hyperspy`."""
         return refold.to_hyperspy(self._run, scan, **kwargs)
+
+    def unmix(self, *args: Any, **kwargs: Any) -> Unmixed:
+        """See `refold.unmix`."""
+        return refold.unmix(self._run, *args, **kwargs)
+
+    def export_labels(self, *args: Any, **kwargs: Any) -> Path:
+        """See `refold.export_labels`."""
+        return refold.export_labels(self._run, *args, **kwargs)
+
+    def export_masks(self, *args: Any, **kwargs: Any) -> tuple[Path, ...]:
+        """See `refold.export_masks`."""
+        return refold.export_masks(self._run, *args, **kwargs)
+
+    def export_spectra(self, *args: Any, **kwargs: Any) -> tuple[Path, ...]:
+        """See `refold.export_spectra`."""
+        return refold.export_spectra(self._run, *args, **kwargs)
+
+    def explore(self, scan: Any = None, **kwargs: Any) -> Any:
+        """Show the run as a page to look at and to edit by hand, in a notebook; see `refold.explore.show`."""
+        return import_module("refold.explore").show(self._run, scan=scan, **kwargs)

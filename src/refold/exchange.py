@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from refold.cube import navigation_dims, signal_dims
-from refold.errors import CubeError, ParameterError, SourceError
-from refold.parts import prepare
+from refold.errors import CubeError, ParameterError
+from refold.origin import cube_named, found_scan, identity_of_run, prepared_scan
 from refold.recipe import Recipe
 from refold.reduce import elbow_position
-from refold.source import open as open_scan
+from refold.report.whole import whole_files
 from refold.source.hyperspy import to_signal
 from refold.source.learning import described_by_components, place_clusters, place_decomposition
-from refold.store import identify, open_model
+from refold.store import open_model
 
 
 def to_hyperspy(obj: Any, scan: xr.DataArray | None = None, *, cube: str | None = None) -> Any:
@@ -75,6 +75,36 @@ def to_hyperspy(obj: Any, scan: xr.DataArray | None = None, *, cube: str | None 
     return to_signal(obj)
 
 
+def save_signal(run: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a run as a signal of HyperSpy, with its results where HyperSpy's own plots find them.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        A run whose scan can be found; see `to_hyperspy`.
+    path : path-like
+        The new file, ``.hspy`` or ``.zspy``.
+    overwrite : bool
+        Whether what is there may go, once the new file is whole.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    StoreExistsError
+        If there is something at the path already.
+    StoreError
+        If it cannot be written.
+    """
+    path = Path(path)
+    with whole_files([path], overwrite=overwrite) as (place,):
+        to_hyperspy(run).save(place)
+    return path
+
+
 # --- decompositions ---------------------------------------------------------------------------------------------------
 
 
@@ -95,12 +125,12 @@ def _of_run(run: xr.Dataset, scan: xr.DataArray | None, cube: str | None) -> Any
     if "labels" not in run and "scores" not in run:
         raise CubeError(f"a dataset of {list(run)}", "a run, with scores or labels", "give what refold.run returned")
     recipe = Recipe.from_toml(run.attrs.get("recipe", ""))
-    identity = json.loads(run.attrs.get("source") or "{}")
-    name = _cube_named(cube, identity)
+    identity = identity_of_run(run)
+    name = cube_named(cube, identity)
     several = "cubes" in identity
     if several:
         run = _of_cube(run, name)
-    scan = scan if scan is not None else _found(identity["cubes"][name] if several else identity, recipe, name)
+    scan = scan if scan is not None else found_scan(identity["cubes"][name] if several else identity, recipe, name)
     results = _decomposition_of(run, whole=not several)
     if scan is None:
         if results is None:
@@ -111,7 +141,7 @@ def _of_run(run: xr.Dataset, scan: xr.DataArray | None, cube: str | None) -> Any
             )
         prepared = described_by_components(results, results["loadings"]).rename(name)
     else:
-        prepared = _prepared(scan, recipe, name)
+        prepared = prepared_scan(scan, recipe, name)
     signal = to_signal(prepared)
     if results is not None and set(results["factors"].dims) == {"component", *signal_dims(prepared)}:
         place_decomposition(signal, prepared, results)
@@ -127,35 +157,6 @@ def _of_cube(run: xr.Dataset, name: str) -> xr.Dataset:
     part = run[[*own, *shared]].rename(own)
     # Dims that cubes have in common were told apart by the names of these.
     return part.rename({dim: str(dim).removesuffix(f"_{name}") for dim in part.dims if str(dim).endswith(f"_{name}")})
-
-
-def _cube_named(cube: str | None, identity: Mapping[str, Any]) -> str:
-    names = list(identity["cubes"]) if "cubes" in identity else [str(identity.get("name", "signal"))]
-    if cube is not None and cube not in names:
-        raise ParameterError(f"cube={cube!r}", f"one of {', '.join(names)}", "name a cube that the run was made of")
-    return cube or names[0]
-
-
-def _found(identity: Mapping[str, Any], recipe: Recipe, name: str) -> xr.DataArray | None:
-    """The scan where the run says that it was, if it is the same still."""
-    options = recipe.of_cube(name)[0].to_dict()
-    if "path" not in options and "path" in identity:
-        options |= {"path": identity["path"], "signal": identity["name"]}
-    if "path" not in options:
-        return None
-    try:
-        scan = open_scan(options.pop("path"), **options)
-    except (SourceError, ParameterError):
-        return None
-    return scan if identify(scan) == identity else None
-
-
-def _prepared(scan: xr.DataArray, recipe: Recipe, name: str) -> xr.DataArray:
-    """The scan as it was prepared, on the grid of the labels: navigation dims are not rebinned."""
-    _, steps, _ = recipe.of_cube(name)
-    signal = {dim: factor for dim, factor in steps.rebin.items() if dim in signal_dims(scan)}
-    crop = {dim: span for dim, span in steps.crop.items() if dim in scan.dims}
-    return prepare(scan, replace(steps, rebin=signal, crop=crop))[1]
 
 
 def _decomposition_of(run: xr.Dataset, *, whole: bool) -> dict[str, Any] | None:

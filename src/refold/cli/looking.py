@@ -1,4 +1,4 @@
-"""Commands that look at a file or a run: `info`, `report`, `export`, `demo`."""
+"""Commands that look at a file or a run: `info`, `report`, `demo`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ def info(file: Annotated[str, typer.Argument(help="A file, directory or URL.")],
     for signal in found:
         if said := _said_of(signal):
             out.print(f"{signal['name']}: {said}", highlight=False, soft_wrap=True)
+    if added := _added_to(file):
+        out.print(f"clusterings: {', '.join(added)}; see refold clusterings", highlight=False, soft_wrap=True)
+
+
+def _added_to(file: str) -> list[str]:
+    """Clusterings that were added to a run, if the file is one."""
+    from refold.store import RunStore, saved_names
+    from refold.store.disk import is_run
+
+    return saved_names(RunStore.open(file).note) if is_run(Path(file)) else []
 
 
 def _said_of(signal: dict[str, Any]) -> str:
@@ -48,30 +58,19 @@ def _said_of(signal: dict[str, Any]) -> str:
 def report(
     store: Annotated[Path, typer.Argument(help="A run's store.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the page.")] = None,
+    clustering: Annotated[
+        str | None, typer.Option(help="A clustering that was added to the run; see refold clusterings.")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
-    """Write the page of a run again."""
+    """Write the page of a run again, or that of a clustering that was added to it."""
     from refold.report import write_report
     from refold.store import open_run
 
-    page = write_report(open_run(store), output or store.with_suffix(".html"))
+    run = open_run(store, clustering)
+    named = f".{run.attrs['clustering']}.html" if "clustering" in run.attrs else ".html"
+    page = write_report(run, output or store.with_suffix(named))
     print_json({"store": str(store), "report": str(page)}) if json_ else out.print(f"report  {page}", soft_wrap=True)
-
-
-def export(
-    store: Annotated[Path, typer.Argument(help="A run's store.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The GeoTIFF to write.")],
-    variable: Annotated[str, typer.Option(help="Which result: labels, probability, scores, ...")] = "labels",
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
-    json_: AsJson = False,
-) -> None:
-    """Write a result of a run as a GeoTIFF, where its scene lies on the map."""
-    from refold.report import to_geotiff
-    from refold.store import open_run
-
-    written = to_geotiff(open_run(store), output, variable, overwrite=overwrite)
-    found = {"store": str(store), "variable": variable, "file": str(written)}
-    print_json(found) if json_ else out.print(f"file  {written}", soft_wrap=True)
 
 
 def demo(

@@ -8,6 +8,7 @@ from refold.report.components import factors, loadings
 from refold.report.eels import shift_map, spike_heights
 from refold.report.gallery import figure_files
 from refold.report.latent import latent_scatter
+from refold.report.losses import loss_curve
 from refold.report.maps import label_map, probability_map, residual_map, scalar_map
 from refold.report.memberships import membership_maps
 from refold.report.metrics import metric_curves
@@ -17,8 +18,10 @@ from refold.report.scree import scree
 from refold.report.space import latent_space
 from refold.report.spectra import mean_signal, mean_signals
 from refold.report.stability import stability_map
+from refold.report.unmixing import abundance_maps, unmixing
 
 __all__ = [
+    "abundance_maps",
     "cluster_gallery",
     "composite",
     "factors",
@@ -27,6 +30,7 @@ __all__ = [
     "latent_scatter",
     "latent_space",
     "loadings",
+    "loss_curve",
     "mean_signal",
     "mean_signals",
     "membership_maps",
@@ -40,4 +44,5 @@ __all__ = [
     "shift_map",
     "spike_heights",
     "stability_map",
+    "unmixing",
 ]

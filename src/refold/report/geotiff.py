@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def to_geotiff(
     path: str | os.PathLike[str],
     variable: str = "labels",
     *,
-    colours: bool | None = None,
+    colours: bool | Mapping[int, str] | None = None,
     nodata: float | None = None,
     compress: str = "deflate",
     overwrite: bool = False,
@@ -40,10 +40,10 @@ def to_geotiff(
         The new file; it is there when it is whole.
     variable : str
         Which variable of a run.
-    colours : bool, optional
-        Whether to write whole numbers as classes with the colours of the report: in one byte each, or two where there
-        are more than 255 classes, negative ones as ``nodata``. By default for ``labels`` and ``consensus``. Otherwise
-        values keep their type.
+    colours : bool or mapping of int to str, optional
+        Whether to write whole numbers as classes with the colours of the report, or with these, as ``#rrggbb``: in one
+        byte each, or two where there are more than 255 classes, negative ones as ``nodata``. By default for ``labels``
+        and ``consensus``. Otherwise values keep their type.
     nodata : float, optional
         What says that a pixel has no value. By default NaN for floats; 255 or 65535 for classes with colours, -1 for
         label maps without; none for other whole numbers. Where floats get another one, it is written for NaN.

@@ -72,13 +72,14 @@ class Raster:
     descriptions: tuple[str, ...] = ()
     tags: tuple[Mapping[str, str], ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    table: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, array: xr.DataArray, *, nodata: float | None, colours: bool | None) -> Self:
+    def of(cls, array: xr.DataArray, *, nodata: float | None, colours: Any) -> Self:
         """Describe a map; the parameters are those of `to_geotiff`."""
         array = _rows_columns_bands(array)
         band = str(array.dims[2])
-        classes = (array.name in _LABELS and array.sizes[band] == 1) if colours is None else colours
+        classes = (array.name in _LABELS and array.sizes[band] == 1) if colours is None else bool(colours)
         if classes and (array.dtype.kind not in "iu" or array.sizes[band] > 1):
             found = f"values of dtype {array.dtype} in {array.sizes[band]} bands, to be written with colours"
             raise ParameterError(found, "whole numbers in one band", "pass colours=False")
@@ -92,6 +93,7 @@ class Raster:
             tuple(_descriptions(array, band)),
             tuple(_tags(array, band)),
             {key: str(array.attrs[key]) for key in ("long_name", "units") if key in array.attrs},
+            colours if isinstance(colours, Mapping) else {},
         )
 
     def with_more_classes(self) -> Self:
@@ -150,7 +152,9 @@ class Raster:
         if self.classes:
             colours = np.round(to_rgb(palette(255)) * 255).astype(int).tolist()
             rows = np.iinfo(self.dtype).max  # the last is nodata
-            file.write_colormap(1, {row: (*colours[row % 255], 255) for row in range(rows)} | {rows: (0, 0, 0, 0)})
+            table = {row: (*colours[row % 255], 255) for row in range(rows)}
+            table |= {row: (*map(int, bytes.fromhex(own[1:])), 255) for row, own in self.table.items() if row < rows}
+            file.write_colormap(1, table | {rows: (0, 0, 0, 0)})
 
     def encode(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn values into those of the file."""
