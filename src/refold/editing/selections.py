@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from math import isfinite
-from reprlib import repr as shortened
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from refold.editing.geometry import (
+    Mask,
+    Rows,
+    Space,
+    check_dims,
+    check_runs,
+    columns,
+    given,
+    in_lasso,
+    in_ranges,
+    number,
+    pair,
+    placed,
+    runs_of,
+)
 from refold.errors import ParameterError
 
-Space = Literal["embedding", "map"]
-Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[Any]
-
-SPACES: tuple[Space, ...] = get_args(Space)
 MAX_POINTS = 10_000
 """Corners that a lasso may have."""
-MAX_RUNS = 1_000_000
-"""Runs of neighbouring pixels that a list of pixels may have."""
 MAX_PARTS = 1_000
 """Selections that one may be put together of."""
 MAX_DEPTH = 32
 """How deep these may be nested."""
-
-_LARGEST = 1e30  # products of two such numbers are far from the largest float64
-_MAX_DIM = 64  # no latent space has as many dims that anybody selects in
-_BANDS = 256
 
 
 class Selection(ABC):
@@ -74,8 +74,8 @@ class Selection(ABC):
         ParameterError
             If it is no polygon.
         """
-        corners = tuple((_number(x), _number(y)) for x, y in (_pair(point) for point in points))
-        return Lasso(corners, *_placed(space, dims))
+        corners = tuple((number(x), number(y)) for x, y in (pair(point) for point in points))
+        return Lasso(corners, *placed(space, dims))
 
     @staticmethod
     def box(
@@ -97,8 +97,8 @@ class Selection(ABC):
         ParameterError
             If these are no numbers.
         """
-        ends = tuple(_number(end) for end in (x0, x1, y0, y1))
-        return Box((min(ends[:2]), max(ends[:2]), min(ends[2:]), max(ends[2:])), *_placed(space, dims))
+        ends = tuple(number(end) for end in (x0, x1, y0, y1))
+        return Box((min(ends[:2]), max(ends[:2]), min(ends[2:]), max(ends[2:])), *placed(space, dims))
 
     @staticmethod
     def pixels(indices: Any) -> Pixels:
@@ -114,15 +114,7 @@ class Selection(ABC):
         ParameterError
             If they are no indices, or so scattered that there are more than a million runs of neighbours.
         """
-        array = np.asarray(indices)
-        if array.dtype == np.bool_:
-            array = np.flatnonzero(array)
-        if array.size and array.dtype.kind not in "iu":
-            raise ParameterError(f"pixels of dtype {array.dtype}", "whole numbers, or a mask", "pass flat indices")
-        flat = np.unique(array.astype(np.int64))
-        cuts = np.flatnonzero(np.diff(flat) != 1) + 1
-        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(flat, cuts) if run.size]
-        return Pixels(tuple(runs))
+        return Pixels(runs_of(indices))
 
     @staticmethod
     def from_dict(data: Any) -> Selection:
@@ -133,13 +125,14 @@ class Selection(ABC):
         ParameterError
             If it is anything else.
         """
-        return _read(data, MAX_DEPTH)
+        from refold.editing.reading import read_selection  # which makes selections of this module
+
+        return read_selection(data, MAX_DEPTH)
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON-ready data."""
 
-    @abstractmethod
     def mask(
         self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
     ) -> Mask:
@@ -159,6 +152,11 @@ class Selection(ABC):
         ndarray of bool, shape (pixel,)
             A pixel whose coordinates are NaN lies in no lasso and in no box.
         """
+        return self._mask(embedding, where, shape)
+
+    @abstractmethod
+    def _mask(self, *of: Any) -> Mask:
+        """Say which pixels are selected, of rows, places and a shape as `mask` takes them."""
 
     def parts(self) -> tuple[Selection, ...]:
         """Selections that it is put together of."""
@@ -207,7 +205,7 @@ class Selection(ABC):
         """
         for one in self.everything():
             if isinstance(one, Lasso | Box):
-                _check_dims(one, latent if one.space == "embedding" else max(2, len(shape)))
+                check_dims(one.space, one.dims, latent if one.space == "embedding" else max(2, len(shape)))
             elif isinstance(one, Pixels) and one.runs and one.runs[-1][1] > np.prod(shape, dtype=np.int64):
                 raise ParameterError(f"pixel {one.runs[-1][1] - 1}", f"one of a grid of {shape}", "name pixels of it")
 
@@ -230,17 +228,8 @@ class Lasso(Selection):
         """Give it as JSON-ready data."""
         return {"lasso": [list(point) for point in self.points], "space": self.space, "dims": list(self.dims)}
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
-        from refold.editing.kernels import in_polygon  # numba takes half a second to import
-
-        xs, ys = _columns(self, embedding, where, shape)
-        found = np.empty(len(xs), np.bool_)
-        box, edges, begins, listed, scale = _banded(self.points)
-        in_polygon(xs, ys, box, edges, begins, listed, scale, found)
-        return found
+    def _mask(self, *of: Any) -> Mask:
+        return in_lasso(self.points, *columns(self.space, self.dims, *of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,16 +244,8 @@ class Box(Selection):
         """Give it as JSON-ready data."""
         return {"box": list(self.ends), "space": self.space, "dims": list(self.dims)}
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
-        from refold.editing.kernels import in_box
-
-        xs, ys = _columns(self, embedding, where, shape)
-        found = np.empty(len(xs), np.bool_)
-        in_box(xs, ys, np.array(self.ends), found)
-        return found
+    def _mask(self, *of: Any) -> Mask:
+        return in_ranges(self.ends, *columns(self.space, self.dims, *of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,27 +255,16 @@ class Pixels(Selection):
     runs: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
-        if len(self.runs) > MAX_RUNS:
-            raise ParameterError(
-                f"{len(self.runs)} runs of pixels", f"at most {MAX_RUNS}", "select by a lasso or a box instead"
-            )
-        ends = [-1, *(end for run in self.runs for end in run)]
-        if any(later <= former for former, later in pairwise(ends)):
-            raise ParameterError("runs of pixels that overlap or fall", "rising ones", "pass indices of pixels")
-        if ends[-1] > np.iinfo(np.int64).max:
-            raise ParameterError(f"pixel {ends[-1] - 1}", "a pixel of some grid", "pass indices of pixels")
+        check_runs(self.runs)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON-ready data."""
         return {"pixels": [list(run) for run in self.runs]}
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
+    def _mask(self, *of: Any) -> Mask:
         ends = np.array(self.runs, np.int64).reshape(-1)
         # Past an odd number of ends a pixel is within a run.
-        return np.asarray(np.searchsorted(ends, _given(where), side="right") % 2 == 1)
+        return np.asarray(np.searchsorted(ends, given(of[1]), side="right") % 2 == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +292,10 @@ class AnyOf(_Joined):
 
     word: ClassVar[str] = "any"
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
-        found = self.selections[0].mask(embedding, where, shape)
+    def _mask(self, *of: Any) -> Mask:
+        found = self.selections[0]._mask(*of)
         for one in self.selections[1:]:
-            found = found | one.mask(embedding, where, shape)
+            found = found | one._mask(*of)
         return found
 
 
@@ -338,13 +305,10 @@ class AllOf(_Joined):
 
     word: ClassVar[str] = "all"
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
-        found = self.selections[0].mask(embedding, where, shape)
+    def _mask(self, *of: Any) -> Mask:
+        found = self.selections[0]._mask(*of)
         for one in self.selections[1:]:
-            found = found & one.mask(embedding, where, shape)
+            found = found & one._mask(*of)
         return found
 
 
@@ -365,66 +329,8 @@ class Not(Selection):
         """Give it as JSON-ready data."""
         return {"not": self.part.to_dict()}
 
-    def mask(
-        self, embedding: Rows | None, where: npt.NDArray[Any] | None = None, shape: tuple[int, ...] | None = None
-    ) -> Mask:
-        """Say of each of some pixels whether it is selected; see `Selection.mask`."""
-        return ~self.part.mask(embedding, where, shape)
-
-
-# --- geometry ---------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _banded(points: tuple[tuple[float, float], ...]) -> tuple[Any, ...]:
-    """Edges of a polygon, listed by horizontal bands, as `in_polygon` takes them."""
-    from refold.editing.kernels import edges_by_band
-
-    corners = np.array(points, np.float64)
-    edges = np.concatenate([corners, np.roll(corners, -1, axis=0)], axis=1)
-    edges = np.ascontiguousarray(edges[edges[:, 1] != edges[:, 3]])  # a level edge crosses no level ray
-    (x_low, y_low), (x_high, y_high) = corners.min(axis=0), corners.max(axis=0)
-    bands = min(_BANDS, max(1, len(edges)))
-    with np.errstate(divide="ignore", over="ignore"):
-        scale = np.float64(bands) / (y_high - y_low)
-    if not isfinite(scale):  # it has no height to speak of
-        bands, scale = 1, np.float64(0)
-    begins, listed = edges_by_band(edges, y_low, scale, bands)
-    return np.array([x_low, x_high, y_low, y_high]), edges, begins, listed, scale
-
-
-def _columns(
-    one: Lasso | Box, embedding: Rows | None, where: npt.NDArray[Any] | None, shape: tuple[int, ...] | None
-) -> tuple[Rows, Rows]:
-    """The two coordinates of each pixel that a lasso or a box is drawn in."""
-    if one.space == "embedding":
-        if embedding is None or embedding.ndim != 2:
-            raise ParameterError(
-                "no latent coordinates", "an array (pixel, latent)", "select on the map, or pass the embedding's rows"
-            )
-        _check_dims(one, embedding.shape[1])
-        return embedding[:, one.dims[0]], embedding[:, one.dims[1]]
-    if shape is None:
-        raise ParameterError("places on a map of unknown shape", "its navigation shape", "pass shape=…")
-    shape = (1,) * (2 - len(shape)) + tuple(shape)  # a line is a map of one row
-    _check_dims(one, len(shape))
-    places = np.unravel_index(_given(where), shape)
-    return places[one.dims[0]], places[one.dims[1]]
-
-
-def _given(where: npt.NDArray[Any] | None) -> npt.NDArray[np.int64]:
-    if where is None:
-        raise ParameterError("pixels without their places", "the flat index of each", "pass where=…")
-    return np.asarray(where, np.int64)
-
-
-# --- checks -----------------------------------------------------------------------------------------------------------
-
-
-def _check_dims(one: Lasso | Box, n: int) -> None:
-    if any(not -n <= dim < n for dim in one.dims):
-        what = "latent dims" if one.space == "embedding" else "dims of the map"
-        raise ParameterError(f"{what} {one.dims}", f"two of {n}", "select along dims that the run has")
+    def _mask(self, *of: Any) -> Mask:
+        return ~self.part._mask(*of)
 
 
 def _check_size(one: Selection) -> None:
@@ -444,71 +350,3 @@ def _flat(one: Selection, kind: type[_Joined]) -> tuple[Selection, ...]:
     if not isinstance(one, Selection):
         raise ParameterError(f"{one!r}", "a selection", "make one with refold.Selection.lasso, box or pixels")
     return one.selections if isinstance(one, kind) else (one,)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ParameterError(f"the coordinate {shortened(value)}", "a number", "pass coordinates as floats")
-    if not -_LARGEST <= value <= _LARGEST:
-        raise ParameterError(f"the coordinate {shortened(value)}", f"at most {_LARGEST:g}", "draw around the pixels")
-    return float(value)
-
-
-def _pair(point: Any) -> Sequence[Any]:
-    if isinstance(point, Sequence | np.ndarray) and not isinstance(point, str) and len(point) == 2:
-        return point  # type: ignore[return-value]  # an array of two is as good
-    raise ParameterError(f"the corner {shortened(point)}", "two numbers", "pass corners as (x, y)")
-
-
-def _placed(space: Any, dims: Any) -> tuple[Space, tuple[int, int]]:
-    if not isinstance(space, str) or space not in SPACES:
-        raise ParameterError(f"the space {shortened(space)}", f"one of {', '.join(SPACES)}", "say where it was drawn")
-    if dims is None:
-        dims = (0, 1) if space == "embedding" else (-2, -1)
-    if not isinstance(dims, Sequence) or len(dims) != 2 or any(type(dim) is not int for dim in dims):
-        raise ParameterError(f"dims {shortened(dims)}", "two whole numbers", "pass them as (0, 1)")
-    if any(abs(dim) > _MAX_DIM for dim in dims):
-        raise ParameterError(f"dims {shortened(dims)}", f"numbers up to {_MAX_DIM}", "pass them as (0, 1)")
-    return space, (dims[0], dims[1])
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-def _read(data: Any, depth: int) -> Selection:
-    if not isinstance(data, Mapping) or depth < 0:
-        raise ParameterError(
-            f"{shortened(data)}" if depth >= 0 else "too deep a selection", "a selection", "draw it again"
-        )
-    drawn = {"space", "dims"}
-    match sorted(set(data) - drawn if set(data) > drawn else data):
-        case ["lasso"] if set(data) > drawn:
-            return Selection.lasso(_listed(data["lasso"], MAX_POINTS), data["space"], _listed(data["dims"], 2))
-        case ["box"] if set(data) > drawn and len(_listed(data["box"], 4)) == 4:
-            x0, x1, y0, y1 = data["box"]
-            return Selection.box(x0, x1, y0, y1, data["space"], _listed(data["dims"], 2))
-        case ["pixels"]:
-            return Pixels(tuple(_run(run) for run in _listed(data["pixels"], MAX_RUNS)))
-        case ["any"]:
-            return AnyOf(tuple(_read(part, depth - 1) for part in _listed(data["any"], MAX_PARTS)))
-        case ["all"]:
-            return AllOf(tuple(_read(part, depth - 1) for part in _listed(data["all"], MAX_PARTS)))
-        case ["not"]:
-            return Not(_read(data["not"], depth - 1))
-    raise ParameterError(
-        f"a selection of {', '.join(map(repr, list(data)[:5]))}",
-        "a lasso or box with its space and dims, pixels, any, all or not",
-        "draw it again",
-    )
-
-
-def _listed(data: Any, most: int) -> Any:
-    if not isinstance(data, list) or len(data) > most:
-        raise ParameterError(f"{shortened(data)}", f"a list of at most {most}", "draw it again")
-    return data
-
-
-def _run(run: Any) -> tuple[int, int]:
-    if not isinstance(run, list) or len(run) != 2 or any(type(end) is not int for end in run):
-        raise ParameterError(f"the run of pixels {shortened(run)}", "two whole numbers", "select it again")
-    return run[0], run[1]
