@@ -115,11 +115,15 @@ def _directory(path: Path, reader: str | None) -> list[Signal]:
         from refold.source.zarr import zarr_signals
 
         return zarr_signals(str(path), str(path))
+    from refold.source.images import image_signals, images_in
+
+    if images := images_in(path):
+        return image_signals(path, images)
     inside = sorted(item.name for item in path.iterdir())
     shown = ", ".join(inside[:5]) + (", …" if len(inside) > 5 else "")
     raise UnknownFormatError(
         f"a directory that is no Zarr store, {path}, holding {shown or 'nothing'}",
-        f"a file, or a directory with one of {', '.join(_ZARR_MARKS)}",
+        f"a file, a directory of TIFF images, or one with one of {', '.join(_ZARR_MARKS)}",
         "name the file in it that holds the scan" if inside else "check the path",
     )
 

@@ -5,36 +5,73 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, overload
 
 import xarray as xr
 from numpy.typing import DTypeLike
 
 from refold.errors import ParameterError
+from refold.source.beside import with_images
 from refold.source.finding import origin_of, signals_of, where_of
 from refold.source.signals import Signal, SignalInfo, choose
 
 
+@overload
 def open(
     path: str | os.PathLike[str] | Any,
     signal: str | None = None,
     *,
+    images: Literal[False] | None = None,
     shape: Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
     offset: int = 0,
     signal_dims: str | Sequence[str] | None = None,
     reader: str | None = None,
     chunks: Mapping[str, int] | None = None,
-) -> xr.DataArray:
+) -> xr.DataArray: ...
+
+
+@overload
+def open(
+    path: str | os.PathLike[str] | Any,
+    signal: str | None = None,
+    *,
+    images: Literal[True] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    shape: Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    offset: int = 0,
+    signal_dims: str | Sequence[str] | None = None,
+    reader: str | None = None,
+    chunks: Mapping[str, int] | None = None,
+) -> xr.Dataset: ...
+
+
+def open(
+    path: str | os.PathLike[str] | Any,
+    signal: str | None = None,
+    *,
+    images: bool | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    shape: Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    offset: int = 0,
+    signal_dims: str | Sequence[str] | None = None,
+    reader: str | None = None,
+    chunks: Mapping[str, int] | None = None,
+) -> xr.DataArray | xr.Dataset:
     """Open a scan lazily, in any format: nothing of its signal is read before it is computed.
 
     Parameters
     ----------
     path : str, path, Zarr store, zarr.Array or zarr.Group
-        File, directory or URL; URLs must lead to a Zarr store. A path may go on inside a Zarr store.
+        File, directory or URL; URLs must lead to a Zarr store. A path may go on inside a Zarr store. A directory of
+        TIFF images of one field, such as maps of elements, is a scan with one value of each image in a pixel, named
+        after the files.
     signal : str, optional
         Which signal, in a file that holds several; `info` lists them. By default the largest that has both
         navigation and signal dims.
+    images : bool, str, path or sequence of these, optional
+        Images to open beside it, such as BSE and HAADF: True for all of the file that lie on its grid, or some by
+        their names; or files of their own, also by a path from where the scan is.
     shape, dtype : optional
         Shape (navigation first) and dtype of raw binary.
     offset : int
@@ -48,7 +85,7 @@ def open(
 
     Returns
     -------
-    xarray.DataArray
+    xarray.DataArray, or xarray.Dataset with images
         Dask-backed; navigation dims first; on each dim's coordinate a ``role``, and ``units`` where they are known.
         Metadata worth keeping are attributes. Of a scene rows and columns are in map units, ``spatial_ref`` says of
         which reference system, ``fwhm`` how wide bands are, and ``good`` which of them are worth learning from.
@@ -63,6 +100,8 @@ def open(
         If the signal named is not there, or none is named and two would do.
     MissingDependencyError
         If its reader needs a package that is not installed.
+    CubeError
+        If images are asked for, and do not lie on the scan's grid.
 
     Notes
     -----
@@ -82,7 +121,9 @@ def open(
     chosen = signal_of(path, signal, signal_dims, shape=shape, dtype=dtype, offset=offset, reader=reader)
     cube = chosen.to_cube(chunks)
     cube.attrs.update(source=origin_of(path), signal=chosen.name)
-    return cube
+    if images is None or images is False:
+        return cube
+    return with_images(cube, path, images, {"shape": shape, "dtype": dtype, "offset": offset, "reader": reader})
 
 
 def signal_of(
