@@ -12,9 +12,8 @@ import xarray as xr
 
 from refold.cube import signal_dims
 from refold.errors import ParameterError, SourceError
-from refold.parts import prepare
+from refold.parts import open_cube, prepare
 from refold.recipe import Recipe
-from refold.source import open as open_scan
 from refold.store import RunStore, identify
 
 
@@ -61,7 +60,7 @@ def found_scan(identity: Mapping[str, Any], recipe: Recipe, name: str) -> xr.Dat
     if "path" not in options:
         return None
     try:
-        scan = open_scan(options.pop("path"), **options)
+        scan = open_cube(name, options)
     except (SourceError, ParameterError):
         return None
     return scan if identify(scan) == identity else None

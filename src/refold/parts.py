@@ -14,6 +14,7 @@ from refold.errors import CubeError, ParameterError, RecipeError
 from refold.features import align
 from refold.prepare import bands, clip, crop, log1p, mask, normalise, rebin, remove_background, remove_spikes
 from refold.recipe import Features, Prepare, Recipe
+from refold.recipe.document import merged
 from refold.source import open as open_scan
 from refold.store import identify
 
@@ -78,7 +79,9 @@ def cubes_given(scan: Any, recipe: Recipe) -> tuple[dict[str, xr.DataArray], Rec
     if isinstance(scan, str | os.PathLike):
         recipe = recipe.with_options(source={"path": os.fspath(scan)})
         scan = None
-    if scan is None and not recipe.cubes:
+    if scan is None and recipe.source.images:
+        scan, recipe = _with_images(recipe)
+    elif scan is None and not recipe.cubes:
         scan = _opened("", recipe)
     elif scan is None:
         scan = {name: _opened(name, recipe) for name in recipe.cubes}
@@ -89,14 +92,51 @@ def cubes_given(scan: Any, recipe: Recipe) -> tuple[dict[str, xr.DataArray], Rec
     return {name: cubes[name] for name in recipe.cubes or cubes}, recipe
 
 
+def _with_images(recipe: Recipe) -> tuple[xr.Dataset, Recipe]:
+    """The scan with the images beside it, and the recipe with their weights."""
+    options = _source_of("", recipe)
+    images = options.pop("images")
+    found = open_scan(options.pop("path"), **options, images=list(images))
+    first, *others = map(str, found.data_vars)
+    weights = {name: {"features": {"weight": weight}} for name, weight in zip(others, images.values(), strict=True)}
+    return found, recipe.with_options(cubes=merged({first: {}, **weights}, recipe.to_dict().get("cubes", {})))
+
+
 def _opened(name: str, recipe: Recipe) -> xr.DataArray:
     """Open one cube as the recipe says; a scan of one cube needs no name."""
-    source, _, _ = recipe.of_cube(name)
-    options = source.to_dict()
+    return open_cube(name, _source_of(name, recipe))
+
+
+def open_cube(name: str, options: dict[str, Any]) -> xr.DataArray:
+    """Open one cube, on its own or of those that lie beside images.
+
+    Parameters
+    ----------
+    name : str
+        Of the cube.
+    options : dict
+        As the section ``source`` of a recipe, with a path.
+
+    Returns
+    -------
+    xarray.DataArray
+        As it is stored, lazily.
+    """
+    path, images = options.pop("path"), options.pop("images", None)
+    if not images:
+        alone: xr.DataArray = open_scan(path, **options)
+        return alone
+    cube: xr.DataArray = open_scan(path, **options, images=list(images))[name]
+    return cube
+
+
+def _source_of(name: str, recipe: Recipe) -> dict[str, Any]:
+    """Options of the source of one cube."""
+    options = recipe.of_cube(name)[0].to_dict()
     if "path" not in options:
         what = f"cube {name!r} without a path" if name else "neither a scan nor a recipe that names one"
         raise ParameterError(what, "a scan", "give a path or a cube")
-    return open_scan(options.pop("path"), **options)
+    return options
 
 
 def parts_of(cubes: Mapping[str, xr.DataArray], recipe: Recipe) -> tuple[Part, ...]:
@@ -125,6 +165,8 @@ def parts_of(cubes: Mapping[str, xr.DataArray], recipe: Recipe) -> tuple[Part, .
     parts: list[Part] = []
     for name, raw in cubes.items():
         _, steps, features = recipe.of_cube(name)
+        if several and not _is_of_energies(raw):
+            features = _not_for_spectra(features, recipe.cubes[name].features if name in recipe.cubes else {})
         full, prepared = prepare(raw, _of_dims(steps, raw) if several else steps)
         if parts and features.align:
             prepared = align(prepared, parts[0].cube, features.align)
@@ -186,6 +228,19 @@ def _of_dims(steps: Prepare, cube: xr.DataArray) -> Prepare:
     factors = {dim: factor for dim, factor in steps.rebin.items() if dim in cube.dims}
     found = replace(steps, crop=cropped, rebin=factors)
     return found if len(signal_dims(cube)) == 1 else replace(found, bands={}, spikes={}, background={})
+
+
+def _is_of_energies(cube: xr.DataArray) -> bool:
+    dims = signal_dims(cube)
+    return len(dims) == 1 and cube[dims[0]].attrs.get("units") in ("eV", "keV")
+
+
+def _not_for_spectra(features: Features, own: Mapping[str, Any]) -> Features:
+    """Features of an image beside spectra: element maps, and steps on them, only if they are its own options."""
+    if "elements" not in own and features.elements is not None:
+        features = replace(features, elements=None, parameters=own.get("parameters", {}))
+        features = features if "then" in own else replace(features, then=None)
+    return features
 
 
 def _check_dims(recipe: Recipe, parts: list[Part]) -> None:

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from refold.cube import ROLE, navigation_dims, signal_dims
+from refold.cube import ROLE, n_pixels, navigation_dims, signal_dims
 from refold.engine import Moments, sweep
 from refold.engine.visitor import AnyVisitor
 from refold.errors import RecipeError
@@ -20,13 +20,14 @@ from refold.features import (
     Fusion,
     angular_variance,
     cepstrum,
+    element_maps,
     find_beam,
     log_fourier,
     radial_profile,
     virtual_detectors,
 )
 from refold.parts import Part
-from refold.prepare import clip, log1p
+from refold.prepare import clip, log1p, neighbour_average, normalise, softmax, zscore
 from refold.recipe import Features, Fuse, Recipe
 
 _ABOUT_CENTRE: dict[str, Callable[..., xr.DataArray]] = {
@@ -35,7 +36,17 @@ _ABOUT_CENTRE: dict[str, Callable[..., xr.DataArray]] = {
     "virtual_detectors": virtual_detectors,
 }
 _WITHOUT_CENTRE: dict[str, Callable[..., xr.DataArray]] = {"cepstrum": cepstrum, "log_fourier": log_fourier}
+_STEPS: dict[str, Callable[..., xr.DataArray]] = {
+    "normalise": normalise,
+    "neighbour_average": neighbour_average,
+    "zscore": zscore,
+    "softmax": softmax,
+    "log1p": log1p,
+    "clip": clip,
+}
+_READ_AGAIN = ("neighbour_average", "zscore")  # what is before them is read more than once
 _QUANTILE_SWEEPS = 3
+Keep = Callable[[str, xr.DataArray], xr.DataArray]
 
 
 def makes_features(parts: tuple[Part, ...], recipe: Recipe) -> bool:
@@ -78,18 +89,34 @@ class PartFeatures:
     def _seeks_centre(self) -> bool:
         return self.options.describe in _ABOUT_CENTRE and self.centre is None
 
+    @property
+    def describes(self) -> bool:
+        """Whether something else takes the place of the signal."""
+        return self.options.describe is not None or self.options.elements is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether features are written before the steps, which read them more than once, or from their neighbours."""
+        made = self.describes or self.selection is not None
+        return made and any(name in _READ_AGAIN for name, _ in self.options.steps)
+
+    @property
+    def sweeps(self) -> int:
+        """Sweeps that the steps take."""
+        return self.keeps + sum(name == "zscore" for name, _ in self.options.steps)
+
     def visitors(self, cube: xr.DataArray) -> tuple[AnyVisitor, ...]:
         """What must see the prepared cube first."""
         if self._seeks_centre:
             return (Moments(),)
         if self.centre_of_mass is not None:
             return tuple(self.centre_of_mass.visitors(cube))
-        if self.selection is not None and self.options.describe is None:
+        if self.selection is not None and not self.describes:
             return tuple(self.selection.visitors(cube))
         return ()
 
-    def fit_transform(self, cube: xr.DataArray, seen: tuple[Any, ...] | None) -> xr.DataArray:
-        """Make the features, lazily; sweep first for what no sweep has seen yet."""
+    def fit_transform(self, cube: xr.DataArray, seen: tuple[Any, ...] | None, keep: Keep) -> xr.DataArray:
+        """Make the features, lazily; sweep first for what no sweep has seen yet, and keep what is read again."""
         if seen is None and (visitors := self.visitors(cube)):
             seen = sweep(cube, *visitors, label="features")
         if self._seeks_centre and seen is not None:
@@ -98,28 +125,40 @@ class PartFeatures:
             self.centre_of_mass.settle(cube, seen)
         features = self._described(cube, self.centre)
         if self.selection is not None:
-            known = self.options.describe is None and seen is not None
+            known = not self.describes and seen is not None
             fitted = self.selection.settle(features, seen) if known else self.selection.fit(features)
             features = fitted.transform(features)
         # A selection by deviations takes the logarithm itself, before it compares them.
-        return log1p(clip(features, 0)) if self.options.log and self.options.select != "deviation" else features
+        if self.options.log and self.options.select != "deviation":
+            features = log1p(clip(features, 0))
+        if self.keeps:
+            features = keep(str(cube.name), features)
+        for name, options in self.options.steps:
+            features = _STEPS[name](features, **options)
+        return features
 
     def like(self, cube: xr.DataArray) -> int:
         """How many features there will be, at most."""
-        middle = [float(cube[dim].mean()) for dim in signal_dims(cube)]
-        described = self._described(cube, self.centre if self.centre is not None else middle, fitted=False)
+        middle = [float(cube[dim].mean()) for dim in signal_dims(cube)] if self._seeks_centre else None
+        described = self._described(cube, self.centre if middle is None else middle, fitted=False)
         count = int(np.prod([described.sizes[dim] for dim in signal_dims(described)]))
         share = self.options.keep if self.selection is not None else None
         return max(1, round(count * share)) if share is not None else count
 
     def _described(self, cube: xr.DataArray, centre: Any, *, fitted: bool = True) -> xr.DataArray:
         name, options = self.options.describe, {**self.options.parameters}
+        if self.options.elements is not None:
+            return element_maps(cube, None if self.options.elements == "listed" else self.options.elements, **options)
         if self.centre_of_mass is not None:
             return self.centre_of_mass.transform(cube) if fitted else cube.isel({signal_dims(cube)[0]: slice(0, 2)})
         if name in _ABOUT_CENTRE:
             options.pop("centre", None)
             return _ABOUT_CENTRE[name](cube, centre[:2], **options)
         return _WITHOUT_CENTRE[name](cube, **options) if name in _WITHOUT_CENTRE else cube
+
+    def described(self, cube: xr.DataArray) -> xr.DataArray:
+        """What takes the place of a signal, lazily, where nothing has to be found first."""
+        return self._described(cube, self.centre)
 
     @staticmethod
     def _centre_of(cube: xr.DataArray, mean: Any) -> Any:
@@ -191,7 +230,14 @@ class FeatureSpace:
         """Sweeps over the prepared cubes that fit the features, and the one that writes them; at most."""
         scales = [self.fusion.final, *self.fusion.scale.values()]
         robust = sum(_QUANTILE_SWEEPS for scale in scales if scale == "robust")
-        return robust + sum(1 for scale in scales if scale not in ("robust", "none", "unit")) + 2
+        steps = sum(of.sweeps for of in self.of.values())
+        return robust + sum(1 for scale in scales if scale not in ("robust", "none", "unit")) + 2 + steps
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of features that are written before the steps on them."""
+        sizes = ((of, self.parts[name].cube) for name, of in self.of.items() if of.keeps)
+        return sum(4 * n_pixels(cube) * of.like(cube) for of, cube in sizes)
 
     def visitors(self, part: Part) -> tuple[AnyVisitor, ...]:
         """What must see a prepared cube before features can be made of it; nothing, if nothing is learnt from it."""
@@ -209,7 +255,9 @@ class FeatureSpace:
         zeros = da.zeros((*shape, count), dtype=np.float32, chunks=(*chunks, count))
         return xr.DataArray(zeros, coords, (*dims, "feature"), name="features")
 
-    def fit_transform(self, cubes: Mapping[str, xr.DataArray], seen: Mapping[str, tuple[Any, ...]]) -> xr.DataArray:
+    def fit_transform(
+        self, cubes: Mapping[str, xr.DataArray], seen: Mapping[str, tuple[Any, ...]], keep: Keep
+    ) -> xr.DataArray:
         """Make the features of prepared cubes, lazily.
 
         Parameters
@@ -218,13 +266,17 @@ class FeatureSpace:
             The prepared cubes.
         seen : mapping of str to tuple
             What the visitors found, of those cubes that they have seen.
+        keep : callable
+            Given a name and a lazy cube, writes it and gives it back as it can be read again.
 
         Returns
         -------
         xarray.DataArray
             ``(*navigation, feature)``.
         """
-        features = {name: of.fit_transform(cubes[name], seen.get(name)) for name, of in self.of.items()}
+        features = {
+            name: of.fit_transform(cubes[name].rename(name), seen.get(name), keep) for name, of in self.of.items()
+        }
         fused: xr.DataArray = self.fusion.fit(features).transform(features)
         # Where each feature lay in its cube's signal follows from the masks; names under which two cubes may have
         # signal dims of their own would be in each other's way in a store.
@@ -246,7 +298,7 @@ class FeatureSpace:
         widths = self.fusion.balance_.features.values
         found = {"feature_cube": xr.DataArray(np.repeat(np.arange(len(widths)), widths), dims="feature")}
         for name, of in self.of.items():
-            if of.selection is not None and of.options.describe is None:
+            if of.selection is not None and not of.describes:
                 mask = of.selection.mask_
                 found[f"kept_{name}"] = mask.drop_vars(list(mask.coords))
         return xr.Dataset(found)
@@ -274,6 +326,9 @@ class FeatureSpace:
                 mask = kept[f"kept_{name}"].values
                 folded = np.full((len(own), *mask.shape), np.nan, np.float32)
                 folded[:, mask] = own
+            elif part.features.elements is not None:
+                found[name] = self._of_lines(name, own)
+                continue
             elif part.features.describe is None:
                 folded = own.reshape(len(own), *(part.cube.sizes[dim] for dim in dims))
             else:
@@ -283,3 +338,9 @@ class FeatureSpace:
                 continue
             found[name] = xr.DataArray(folded, {dim: part.cube[dim] for dim in dims}, ("component", *dims))
         return found
+
+    def _of_lines(self, name: str, values: np.ndarray[Any, Any]) -> xr.DataArray:
+        """Values over element maps, with the names of their lines."""
+        maps = self.of[name].described(self.parts[name].cube)
+        dim = "line" if len(self.parts) == 1 else f"line_{name}"
+        return xr.DataArray(values, {dim: (dim, maps["line"].values, {ROLE: "signal"})}, ("component", dim))

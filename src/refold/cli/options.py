@@ -10,14 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from refold.errors import RecipeError
-from refold.recipe import Recipe, parse_factors, parse_number, parse_ranges
+from refold.recipe import Recipe, parse_elements, parse_factors, parse_images, parse_number, parse_ranges
 
 Scan = Annotated[str, typer.Argument(help="A scan in any format, or a recipe (.toml).")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the run is kept (NAME.run.zarr).")]
 Signal = Annotated[str | None, typer.Option(help="Which signal of the file; see refold info.")]
 Rebin = Annotated[str | None, typer.Option(help="Factors, as in ky=2,kx=2.")]
 Crop = Annotated[str | None, typer.Option(help="Ranges in the dims' own units, as in energy=100:900.")]
-Reduction = Annotated[str | None, typer.Option("--reduce", help="pca, mnf, nmf, ica or none.")]
+Images = Annotated[
+    str | None,
+    typer.Option(help="Images beside the scan, by name or file, with weights, as in BSE=0.5; see refold info."),
+]
+Elements = Annotated[
+    str | None, typer.Option(help="Learn from maps of X-ray lines, as in Fe_Ka,O; or listed, for those of the file.")
+]
+Reduction = Annotated[str | None, typer.Option("--reduce", help="pca, mnf, nmf, ica, autoencoder or none.")]
 Components = Annotated[str | None, typer.Option(help="Number of components, or fraction of variance such as 0.99.")]
 Scaling = Annotated[str | None, typer.Option(help="none, standard or poisson.")]
 LandmarkCount = Annotated[
@@ -51,6 +58,8 @@ def recipe_of(scan: str | None, **options: Any) -> Recipe:
     parsers: dict[str, Callable[[str], Any]] = {
         "rebin": parse_factors,
         "crop": parse_ranges,
+        "elements": parse_elements,
+        "images": parse_images,
         "n_components": parse_number,
         "landmarks": parse_number,
     }
@@ -68,10 +77,22 @@ def assigned(text: str) -> dict[str, Any]:
     *sections, key = name.split(".")
     if not (equals and all(sections) and sections and key):
         raise RecipeError(f"--set {text}", "section.key=value", "write it as in --set embed.n_neighbors=30")
-    try:
-        found: Any = tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        found = value
+    found = _value(value)
     for part in reversed([*sections, key]):
         found = {part: found}
     return dict(found)
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """Read ``key=value``, the value as TOML has it; bare words are text."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise RecipeError(f"--set {text}", "key=value", "write it as in --set covariance_type=tied")
+    return name, _value(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -15,8 +15,10 @@ from refold.cli.options import (
     ClusterSize,
     Components,
     Crop,
+    Elements,
     Embedding,
     Features,
+    Images,
     LandmarkCount,
     Memory,
     Output,
@@ -41,6 +43,8 @@ def run(
     signal: Signal = None,
     rebin: Rebin = None,
     crop: Crop = None,
+    elements: Elements = None,
+    images: Images = None,
     reduce: Reduction = None,
     components: Components = None,
     scaling: Scaling = None,
@@ -63,6 +67,8 @@ def run(
         signal=signal,
         rebin=rebin,
         crop=crop,
+        elements=elements,
+        images=images,
         reduce=reduce,
         n_components=components,
         scaling=scaling,
@@ -89,6 +95,8 @@ def plan(
     signal: Signal = None,
     rebin: Rebin = None,
     crop: Crop = None,
+    elements: Elements = None,
+    images: Images = None,
     reduce: Reduction = None,
     components: Components = None,
     scaling: Scaling = None,
@@ -108,6 +116,8 @@ def plan(
         signal=signal,
         rebin=rebin,
         crop=crop,
+        elements=elements,
+        images=images,
         reduce=reduce,
         n_components=components,
         scaling=scaling,
@@ -207,6 +217,7 @@ def _to_convert(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
     """What to convert: a file as it is, or a cube that is prepared on the way."""
     source = recipe.source.to_dict()
     path = source.pop("path")
+    source.pop("images", None)  # a copy is of the scan alone
     if recipe.prepare == Recipe().prepare:
         return path, source
     from refold.parts import prepare

@@ -223,7 +223,7 @@ def _fuse(sizes: Sizes) -> StageForecast:
     return StageForecast(
         seconds=_clock(sizes).sweeps(sizes.fuse_sweeps, read, sizes.n_values),
         sweeps=sizes.fuse_sweeps,
-        bytes_written=sizes.feature_bytes,
+        bytes_written=sizes.feature_bytes + sizes.kept_bytes,
         **_sweep_memory(sizes),
         **_read_prepared(sizes, sizes.fuse_sweeps),
     )
@@ -236,7 +236,7 @@ def _reduce(sizes: Sizes) -> StageForecast:
         seconds=_clock(sizes).sweeps(sweeps, _once(sizes), sizes.n_values, sizes.flops),
         sweeps=sweeps,
         bytes_written=sizes.scores_bytes + 4 * sizes.n_components * sizes.n_features,
-        **_sweep_memory(sizes),
+        **_sweep_memory(sizes, BASE_MEMORY + sizes.process_bytes, sizes.training_bytes),
         **_read(sizes, sweeps),
     )
 
@@ -284,9 +284,9 @@ def _clock(sizes: Sizes) -> Clock:
     return Clock(sizes.workers, sizes.rates)
 
 
-def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY) -> dict[str, Any]:
-    """Blocks and sums."""
-    data = sizes.block_memory + sizes.state_bytes
+def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY, training: int = 0) -> dict[str, Any]:
+    """Blocks and sums; or, if that is more, what training a network holds."""
+    data = max(sizes.block_memory + sizes.state_bytes, training)
     return {"data_memory": data, "peak_memory": base + data + _PIXEL_BYTES * sizes.n_pixels}
 
 

@@ -45,6 +45,10 @@ class Sizes:
         Bytes of the prepared cubes, where features are made of them; else 0.
     fuse_sweeps : int
         Sweeps over the prepared cubes that fit and write these features; 0 without.
+    kept_bytes : int
+        Bytes of features that are written on the way, for steps that read them more than once.
+    training_bytes, process_bytes : int
+        Of data that training a network holds, and by what the process itself grows for it; else 0.
     reduces : bool
         Whether components are sought; else the features themselves are the scores.
     """
@@ -69,6 +73,9 @@ class Sizes:
     rates: Rates = FALLBACK
     prepared_bytes: int = 0
     fuse_sweeps: int = 0
+    kept_bytes: int = 0
+    training_bytes: int = 0
+    process_bytes: int = 0
     reduces: bool = True
 
     @property

@@ -2,7 +2,7 @@
 
 from refold.recipe.cubes import CubeOptions, Features, Fuse
 from refold.recipe.document import STAGES, Recipe
-from refold.recipe.options import parse_factors, parse_number, parse_ranges
+from refold.recipe.options import parse_elements, parse_factors, parse_images, parse_number, parse_ranges
 from refold.recipe.scan import Prepare, Source
 from refold.recipe.sections import Backproject, Cluster, Embed, Landmarks, Reduce, Resources
 from refold.recipe.shipped import shipped, shipped_text
@@ -21,7 +21,9 @@ __all__ = [
     "Reduce",
     "Resources",
     "Source",
+    "parse_elements",
     "parse_factors",
+    "parse_images",
     "parse_number",
     "parse_ranges",
     "shipped",

@@ -19,8 +19,11 @@ class Features(Section):
     ----------
     describe : {"radial_profile", "angular_variance", "virtual_detectors", "centre_of_mass", "cepstrum", "log_fourier"}
         Descriptors that take the place of a pattern.
+    elements : sequence of str or "listed", optional
+        Maps of X-ray lines that take the place of spectra, ``["Fe_Ka", "O"]``, or of those that the file lists. See
+        `refold.element_maps`.
     parameters : dict
-        Options of the descriptor, as its function takes them.
+        Options of the descriptor, or of the maps, as its function takes them.
     select : {"deviation", "channels"}
         Which signal pixels or channels are kept: see `refold.DeviationSelection`, `refold.ChannelSelection`.
     keep : float, optional
@@ -34,6 +37,10 @@ class Features(Section):
         X-ray lines, as in ``exclude = ["Cu", [0, 0.2]]``.
     log : bool
         Take the logarithm of 1 + value of what is kept; deviations are those of the logarithms then.
+    then : sequence of str or dict, optional
+        Steps on what is kept, in their order, any of them as often as wanted: ``"normalise"``,
+        ``"neighbour_average"``, ``"zscore"``, ``"softmax"``, ``"log1p"`` and ``"clip"``, with options as in
+        ``{ neighbour_average = { radius = 2 } }``. See the functions of these names, as `refold.zscore`.
     scale : {"none", "standard", "robust", "minmax", "unit"}
         How features are made comparable.
     weight : float
@@ -46,6 +53,7 @@ class Features(Section):
         Literal["radial_profile", "angular_variance", "virtual_detectors", "centre_of_mass", "cepstrum", "log_fourier"]
         | None
     ) = None
+    elements: tuple[str, ...] | Literal["listed"] | None = option(None, example='["Fe_Ka", "O_Ka"]')
     parameters: dict[str, Any] = option({}, example="{ n_bins = 40 }")
     select: Literal["deviation", "channels"] | None = None
     keep: float | None = option(None, share=True, example="0.4")
@@ -54,9 +62,58 @@ class Features(Section):
     include: tuple[str | tuple[float, float], ...] | None = option(None, example="[[0.2, 10]]")
     exclude: tuple[str | tuple[float, float], ...] | None = option(None, example='["Cu", [0, 0.2]]')
     log: bool = False
+    then: tuple[str | dict[str, Any], ...] | None = option(None, example='["neighbour_average", "zscore", "softmax"]')
     scale: Literal["none", "standard", "robust", "minmax", "unit"] = "none"
     weight: float = option(1.0, least=0, example="2.0")
     align: Literal["nearest", "linear"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check each field, and the steps."""
+        super().__post_init__()
+        if self.elements is not None and self.describe is not None:
+            found = f"features.describe = {self.describe!r} beside features.elements"
+            raise RecipeError(found, "one of them", "leave out the one that is not meant")
+        for step in self.then or ():
+            _check_step(step)
+
+    @property
+    def steps(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """What ``then`` says, as names with options.
+
+        Examples
+        --------
+        >>> Features(then=["zscore", {"neighbour_average": {"radius": 2}}]).steps
+        (('zscore', {}), ('neighbour_average', {'radius': 2}))
+        """
+        tables = ({step: {}} if isinstance(step, str) else step for step in self.then or ())
+        return tuple((name, dict(options)) for table in tables for name, options in table.items())
+
+
+# Steps that features may go through, with their options.
+_STEPS: dict[str, tuple[str, ...]] = {
+    "normalise": ("how",),
+    "neighbour_average": ("radius",),
+    "zscore": (),
+    "softmax": (),
+    "log1p": (),
+    "clip": ("low", "high"),
+}
+
+
+def _check_step(step: str | dict[str, Any]) -> None:
+    table = {step: {}} if isinstance(step, str) else step
+    if len(table) != 1 or not all(isinstance(options, Mapping) for options in table.values()):
+        wanted = "a name, or one name with a table of options"
+        raise RecipeError(f"{plain(step)!r} in features.then", wanted, "write { neighbour_average = { radius = 2 } }")
+    for name, options in table.items():
+        if name not in _STEPS:
+            wanted = f"one of {', '.join(_STEPS)}"
+            raise RecipeError(f"step {name!r} in features.then", wanted, nearest(name, _STEPS))
+        for key in options:
+            if key not in _STEPS[name]:
+                wanted = f"one of {', '.join(_STEPS[name])}" if _STEPS[name] else "none"
+                found = f"option {key!r} of {name} in features.then"
+                raise RecipeError(found, wanted, nearest(key, _STEPS[name]))
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,50 @@ def parse_ranges(text: str) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def parse_elements(text: str) -> tuple[str, ...] | str:
+    """Read X-ray lines and elements, as in ``--elements Fe_Ka,O``; ``listed`` stands for those of the file.
+
+    Raises
+    ------
+    RecipeError
+        If there is nothing between two commas.
+
+    Examples
+    --------
+    >>> parse_elements("Fe_Ka, O"), parse_elements("listed")
+    (('Fe_Ka', 'O'), 'listed')
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise RecipeError(f"{text!r}", "lines and elements", "write them as in Fe_Ka,O")
+    return "listed" if names == ("listed",) else names
+
+
+def parse_images(text: str) -> dict[str, float]:
+    """Read images with their weights, as in ``--images BSE=0.5,haadf.tif``; 1 where none is given.
+
+    Raises
+    ------
+    RecipeError
+        If a weight is no number, or there is nothing between two commas.
+
+    Examples
+    --------
+    >>> parse_images("BSE=0.5,haadf.tif")
+    {'BSE': 0.5, 'haadf.tif': 1.0}
+    """
+    images = {}
+    for part in text.split(","):
+        name, equals, weight = (piece.strip() for piece in part.partition("="))
+        try:
+            images[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise RecipeError(f"{part.strip()!r} in {text!r}", "a number", "write it as in BSE=0.5") from None
+    if "" in images:
+        raise RecipeError(f"{text!r}", "names of images or files", "write them as in BSE=0.5,haadf.tif")
+    return images
+
+
 def parse_number(text: str) -> int | float:
     """Read a number of components, or a fraction of the variance.
 

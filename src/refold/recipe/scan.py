@@ -19,6 +19,9 @@ class Source(Section):
         File, directory or URL.
     signal : str, optional
         Which signal, in a file that holds several.
+    images : dict of str to float
+        Images beside it, which become cubes of one value in a pixel: signals of the file by name, or files, each with
+        its weight. See `refold.open`.
     signal_dims : tuple of str, optional
         Which dims are signal, where the file does not say.
     shape, dtype, offset : optional
@@ -29,6 +32,7 @@ class Source(Section):
 
     path: str | None = None
     signal: str | None = None
+    images: dict[str, float] = option({}, least=0, example="{ BSE = 0.5 }")
     signal_dims: tuple[str, ...] | None = option(None, example='["ky", "kx"]')
     shape: tuple[int, ...] | None = option(None, example="[64, 64, 256, 256]")
     dtype: str | None = option(None, example='"uint16"')

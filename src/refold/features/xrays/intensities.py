@@ -84,9 +84,7 @@ def line_intensities(
     spectrometer = Spectrometer.of(told, resolution)
     chosen = choose_lines(spectrometer, lines)
     weights = weights_of(spectrometer, chosen, width, background)
-    coords = line_coords(chosen)
-    energies = np.array([line.energy for line in chosen]) / EV[spectrometer.units]
-    coords["line_energy"] = ("line", energies, {"units": spectrometer.units})
+    coords = line_coords(chosen, spectrometer.units)
     if "cluster" in means.coords:
         coords["cluster"] = means["cluster"]
     return xr.Dataset(_measured(np.asarray(means.values, np.float64), pixels, weights), coords)

@@ -13,7 +13,7 @@ import xarray as xr
 from refold.cube import check_cube
 from refold.features.rows import lay
 from refold.features.sums import Sums
-from refold.features.xrays.table import EV, Spectrometer, choose_lines, line_coords
+from refold.features.xrays.table import Spectrometer, choose_lines, line_coords
 from refold.features.xrays.windows import Background, weights_of
 
 # Attributes of spectra that maps of them have not.
@@ -47,8 +47,8 @@ def element_maps(
     Returns
     -------
     xarray.DataArray
-        A cube on the same navigation dims, float32, its signal dim ``line`` with the names of the lines, ``element``
-        and ``line_energy`` along it. Lazy as the cube is, in its chunks; a pixel that holds NaN in a window is NaN
+        A cube on the same navigation dims, float32, its signal dim ``line`` with the names of the lines, and
+        ``line_energy`` along it. Lazy as the cube is, in its chunks; a pixel that holds NaN in a window is NaN
         there.
 
     Raises
@@ -76,9 +76,7 @@ def element_maps(
     spectrometer = Spectrometer.of(cube, resolution)
     chosen = choose_lines(spectrometer, lines)
     weights = weights_of(spectrometer, chosen, width, background)
-    energies = np.array([line.energy for line in chosen]) / EV[spectrometer.units]
-    coords: dict[str, Any] = line_coords(chosen)
-    coords["line_energy"] = ("line", energies, {"units": spectrometer.units})
+    coords = line_coords(chosen, spectrometer.units)
     attrs = {str(key): value for key, value in cube.attrs.items() if key not in _OF_SPECTRA}
     attrs["long_name"] = "counts" if background == "none" else "net counts"
     return lay(cube, _Intensities(Sums.sparse(weights.net)), coords, {"line": len(chosen)}, attrs=attrs)

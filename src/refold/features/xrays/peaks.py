@@ -100,11 +100,11 @@ class Filtered:
         score = self.significance
         good = (score >= least) & (self.net >= _LEAST_SHARE * self.gross) & (self.energies >= above)
         found: list[int] = []
-        for place in sorted(np.flatnonzero(good), key=lambda at: -score[at]):
+        for place in sorted(np.flatnonzero(good).tolist(), key=lambda at: -float(score[at])):
             # A filtered line has no other summit within its own full width.
             apart = spectrometer.width(self.energies[place]) * 0.75
             if all(abs(self.energies[place] - self.energies[other]) > apart for other in found) and self._summit(place):
-                found.append(int(place))
+                found.append(place)
         return [Found(self._centre(place), float(self.net[place]), float(score[place])) for place in sorted(found)]
 
     def _summit(self, place: int) -> bool:

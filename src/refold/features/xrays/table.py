@@ -201,14 +201,16 @@ def as_table(spectrometer: Spectrometer, lines: Sequence[Line], width: float) ->
     fwhm = np.array([spectrometer.width(line.energy) for line in lines])
     columns = {"energy": energy, "fwhm": fwhm, "low": energy - width * fwhm / 2, "high": energy + width * fwhm / 2}
     scale, attrs = EV[spectrometer.units], {"units": spectrometer.units}
-    return xr.Dataset({name: ("line", values / scale, attrs) for name, values in columns.items()}, line_coords(lines))
+    elements = ("line", np.array([line.element for line in lines], dtype=object))
+    coords = {"line": line_coords(lines, spectrometer.units)["line"], "element": elements}
+    return xr.Dataset({name: ("line", values / scale, attrs) for name, values in columns.items()}, coords)
 
 
-def line_coords(lines: Sequence[Line]) -> dict[str, Any]:
-    """Coordinates of a dim ``line``: names, with the role of a signal, and elements.
+def line_coords(lines: Sequence[Line], units: str) -> dict[str, Any]:
+    """Coordinates of a dim ``line``: names, with the role of a signal, and energies in an axis' unit.
 
     The names are Python's own texts, as which a Zarr store keeps them; NumPy's of fixed length it can not.
     """
     names = np.array([line.name for line in lines], dtype=object)
-    elements = np.array([line.element for line in lines], dtype=object)
-    return {"line": ("line", names, {ROLE: "signal"}), "element": ("line", elements)}
+    energies = np.array([line.energy for line in lines]) / EV[units]
+    return {"line": ("line", names, {ROLE: "signal"}), "line_energy": ("line", energies, {"units": units})}

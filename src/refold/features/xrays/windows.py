@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.bool_]
 # In full widths: where the windows beside a line begin and how wide they are, as eXSpy has them; how far they may be
 # moved away from other lines; how near to one of these is too near.
 _BEGIN, _WIDE, _FARTHEST, _CLEAR = 2.0, 1.0, 6.0, 0.75
+_NOISE = 150.0  # eV; below lie the zero peak and the noise, which are no background of anything
 _SEEN = 0.1  # share of a shell's X-rays from which on a line of the same element is kept clear of
 
 
@@ -128,7 +129,7 @@ def _beside(
     """The nearest window on one side that is on the axis and clear of other lines, if there is one."""
     for start in np.arange(begin, max(begin, _FARTHEST) + 0.1, 0.25):
         low, high = sorted((energy + sign * start * fwhm, energy + sign * (start + _WIDE) * fwhm))
-        if low < energies.min() or high > energies.max():
+        if low < max(energies.min(), _NOISE) or high > energies.max():
             return None
         if all(at + room <= low or at - room >= high for at, room in blocked):
             return window(energies, low, high)
