@@ -10,6 +10,7 @@ import xarray as xr
 import refold
 
 if TYPE_CHECKING:
+    from refold.editing import Edits
     from pathlib import Path
 
     from refold.phases import Unmixed
@@ -134,6 +135,10 @@ class RunAccessor:
     def clusterings(self) -> dict[str, Any]:
         """See `refold.clusterings`."""
         return refold.clusterings(self._run)
+
+    def edits(self, **kwargs: Any) -> Edits:
+        """See `refold.edits`."""
+        return refold.edits(self._run, **kwargs)
 
     def to_hyperspy(self, scan: xr.DataArray | None = None, **kwargs: Any) -> Any:
         """See `refold.to_hyperspy`."""

@@ -61,16 +61,29 @@ def report(
     clustering: Annotated[
         str | None, typer.Option(help="A clustering that was added to the run; see refold clusterings.")
     ] = None,
+    edits: Annotated[str | None, typer.Option(help="Edits by hand that were saved; the usual name is edits.")] = None,
     json_: AsJson = False,
 ) -> None:
-    """Write the page of a run again, or that of a clustering that was added to it."""
+    """Write the page of a run again, or that of a clustering that was added to it, as edited by hand or not."""
     from refold.report import write_report
     from refold.store import open_run
 
-    run = open_run(store, clustering)
+    run = open_run(store, clustering) if edits is None else _edited(store, clustering, edits)
     named = f".{run.attrs['clustering']}.html" if "clustering" in run.attrs else ".html"
+    named = named if edits is None else f".{edits}{named}"
     page = write_report(run, output or store.with_suffix(named))
     print_json({"store": str(store), "report": str(page)}) if json_ else out.print(f"report  {page}", soft_wrap=True)
+
+
+def _edited(store: Path, clustering: str | None, name: str) -> Any:
+    """A run as it was edited by hand and saved."""
+    from refold.editing import edits as edits_of
+    from refold.errors import ParameterError
+
+    found = edits_of(store, clustering, name)
+    if not found.revision:
+        raise ParameterError(f"no edits {name!r} in {store}", "edits that were saved", "save them, or name others")
+    return found.apply()
 
 
 def demo(

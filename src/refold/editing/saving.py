@@ -14,9 +14,8 @@ from typing import NoReturn
 from refold.editing.document import MAX_BYTES, Document, Origin
 from refold.editing.operations import Frame
 from refold.errors import DiskFullError, EditConflictError, EditsError, RefoldError
-from refold.store import sound_name
+from refold.store import EDITS, sound_name
 
-FOLDER = "edits"
 _WAIT = 10.0  # seconds; writing takes a fraction of one
 _PAUSE = 0.02
 
@@ -45,7 +44,7 @@ def place_of(run: Path, clustering: str | None, name: str) -> Path:
     """
     sound_name(name, "set of edits")
     stem = name if clustering is None else f"{sound_name(clustering)}--{name}"
-    return run / FOLDER / f"{stem}.json"
+    return run / EDITS / f"{stem}.json"
 
 
 def read_edits(place: Path, origin: Origin, frame: Frame) -> Document | None:

@@ -13,11 +13,12 @@ from refold.editing.applying import applied
 from refold.editing.counting import count, follow
 from refold.editing.document import Document, Origin
 from refold.editing.history import History
-from refold.editing.operations import Frame, Operation, default_colour, default_name
+from refold.editing.operations import Frame, Operation, Split, default_colour, default_name
 from refold.editing.relabelling import Relabeller
 from refold.editing.saving import place_of, read_edits, write_edits
+from refold.editing.statistics import statistics_of
 from refold.editing.steps import Steps
-from refold.store import OWN, RunStore, open_run, path_of, record_of_labels
+from refold.store import OWN, RunStore, open_run, path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,14 @@ class Edits(Steps):
 
     def __init__(self, run: Any, *, clustering: str | None = None, name: str = "edits") -> None:
         store = RunStore.open(path_of(run))
+        if clustering is None and isinstance(run, xr.Dataset):
+            clustering = run.attrs.get("clustering")
         self.clustering = None if clustering == OWN else clustering
         self.name = name
         self._place = place_of(store.path, self.clustering, name)
         self._origin = Origin(self.clustering, store.fingerprint_of_labels(self.clustering))
         self._store = store
-        self._run = _open(store, self.clustering)
+        self._run = open_run(store.path, self.clustering)
         self._embedding = _latent_of(self._run)
         labels = self._run["labels"]
         latent = 0 if self._embedding is None else self._embedding.shape[-1]
@@ -173,8 +176,8 @@ class Edits(Steps):
 
     def _own_sizes(self) -> dict[int, int]:
         """Pixels of the clusters that the run found: as it counted them, unless that was on a coarser grid."""
-        held = self._store.records[record_of_labels(self.clustering)].holds
-        if "cluster_size" in self._run and not any("binned" in group for group in held):
+        coarser = any(group.endswith("binned") for group in self._store.records["labels"].holds)
+        if "cluster_size" in self._run and not coarser:
             return dict(enumerate(self._run["cluster_size"].values.tolist()))
         return count(self._run["labels"], self._frame.clusters)
 
@@ -200,7 +203,11 @@ class Edits(Steps):
         DataError
             If statistics are asked for, and there is nothing to take them from.
         """
-        return applied(self._run, self._embedding, self.history, {})
+        anew: dict[str, xr.DataArray] = {}
+        if statistics and any(isinstance(operation, Split) for operation in self.history.effective):
+            numbered = Relabeller(self.history, numbered=True).lazily(self._run["labels"], self._embedding)
+            anew = statistics_of(self._store, numbered, len(self.history.table.looks), scan)
+        return applied(self._run, self._embedding, self.history, anew)
 
     def save(self, name: str | None = None, *, author: str | None = None) -> int:
         """Write the edits beside the labels, with their whole history, in one step.
@@ -256,7 +263,7 @@ def edits(run: Any, clustering: str | None = None, name: str = "edits") -> Edits
     run : path-like or xarray.Dataset
         The run: its store, or what `refold.run` or `refold.open_run` gave.
     clustering : str, optional
-        A saved clustering of the run; by default its own.
+        A saved clustering of the run; by default the one that the dataset was opened with, else the run's own.
     name : str
         Of the set of edits: a run can have several.
 
@@ -285,10 +292,6 @@ def edits(run: Any, clustering: str | None = None, name: str = "edits") -> Edits
     >>> refold.edits("scan.run.zarr").apply().labels.plot()  # doctest: +SKIP
     """
     return Edits(run, clustering=clustering, name=name)
-
-
-def _open(store: RunStore, clustering: str | None) -> xr.Dataset:
-    return open_run(store.path) if clustering is None else open_run(store.path, clustering=clustering)
 
 
 def _clusters_in(run: xr.Dataset) -> int:

@@ -42,6 +42,7 @@ class ClusterRow:
     bar: float
     area: str
     probability: str
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,7 @@ def _clusters(dataset: xr.Dataset, tally: Tally) -> list[ClusterRow]:
             bar=tally.sizes[i] / largest,
             area=area(axes, tally.sizes[i]),
             probability=f"{tally.confidence[i]:.2f}" if isfinite(tally.confidence[i]) else "–",
+            called=tally.name(i),
         )
         for i, number in enumerate(tally.ids)
     ]

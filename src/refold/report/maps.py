@@ -33,6 +33,7 @@ __all__ = [
 
 _LEGEND_COLUMN = 1.2
 _LEGEND_ROW = 0.2
+_LETTER = 0.085  # inches of a letter of the legend
 _NUMBERS = (9.0, 7.0)  # sizes of the numbers on regions, the largest that fits
 _DIGIT = 0.0093  # half the width of a digit in inches, for each point of its size, with some air
 
@@ -132,19 +133,28 @@ def legend_width(tally: Tally, width: float) -> float:
     """Inches that the list of the clusters takes beside a map of that width."""
     rows = max(int(width * 0.9 / _LEGEND_ROW), 8)
     entries = len(tally.ids) + 2
-    return 0.2 + _LEGEND_COLUMN * int(np.ceil(entries / rows))
+    return 0.2 + _legend_column(tally) * int(np.ceil(entries / rows))
+
+
+def _legend_column(tally: Tally) -> float:
+    """Inches of a column of the list: a name takes room too."""
+    longer = (len(tally.title(n)) - len(str(number)) for n, number in enumerate(tally.ids))
+    return _LEGEND_COLUMN + _LETTER * max(longer, default=0)
 
 
 def write_legend(page: Sheet, tally: Tally, side: float) -> None:
     """List the clusters, and their shares, at the right of a sheet."""
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=c, label=f"{i}   {_percent(tally.share(n))}") for n, (i, c) in _numbered(tally)]
+    handles = [
+        Patch(facecolor=colour, label=f"{tally.title(n)}   {_percent(tally.share(n))}")
+        for n, colour in enumerate(tally.colours)
+    ]
     if tally.noise or not tally.ids:
         handles.append(Patch(facecolor=NOISE, label=f"noise   {_percent(tally.noise_share)}"))
     if tally.invalid:
         handles.append(Patch(facecolor="none", edgecolor=INVALID, hatch="//////", linewidth=0, label="not usable"))
-    columns = max(round((side - 0.2) / _LEGEND_COLUMN), 1)
+    columns = max(round((side - 0.2) / _legend_column(tally)), 1)
     needed = _LEGEND_ROW * int(np.ceil(len(handles) / columns))
     if needed > page.height + page.foot:
         page.grow(needed - page.height - page.foot)
@@ -154,10 +164,6 @@ def write_legend(page: Sheet, tally: Tally, side: float) -> None:
         bbox_to_anchor=((page.width + page.pad + 0.12) / wide, 1 - page.pad / high),
         borderaxespad=0.0, handlelength=1.1, handleheight=1.1, handletextpad=0.6, columnspacing=1.2, labelspacing=0.42,
     )  # fmt: skip
-
-
-def _numbered(tally: Tally) -> list[tuple[int, tuple[int, str]]]:
-    return list(enumerate(zip(tally.ids, tally.colours, strict=True)))
 
 
 def _percent(share: float) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_signal", "mean_signal", "mean_signals", "proportion"]
+__all__ = ["draw_signal", "mean_signal", "mean_signals", "proportion", "signed_root", "signed_square"]
 
 Statistic = Literal["mean", "std"]
 
@@ -126,7 +126,7 @@ def mean_signals(
                 continue
             bottom, left = i + columns >= len(tally.ids), i % columns == 0
             draw_signal(axes, signals, tally, i, look, bottom=bottom, left=left)
-            axes.set_title(f"{tally.ids[i]}   {percent(tally.share(i))}", loc="left", pad=4)
+            axes.set_title(f"{tally.title(i)}   {percent(tally.share(i))}", loc="left", pad=4)
         return figure
 
 
@@ -278,15 +278,17 @@ def _draw_spectrum(axes: Axes, signals: Signals, row: int, tally: Tally, colour:
     axes.plot(x[order], mean, color=colour, lw=1.3)
     axes.set_xlim(x[order][0], x[order][-1])  # a falling axis stays falling, as the instrument recorded it
     if signals.display != "linear":
-        axes.set_yscale("function", functions=(_signed_root, _signed_square))
+        axes.set_yscale("function", functions=(signed_root, signed_square))
     axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.margins(y=0.06)
 
 
-def _signed_root(values: Floats) -> Floats:
+def signed_root(values: Floats) -> Floats:
+    """Square root of the size, with the sign: a scale that shows weak peaks, and goes below 0."""
     return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def _signed_square(values: Floats) -> Floats:
+def signed_square(values: Floats) -> Floats:
+    """What undoes `signed_root`."""
     return np.sign(values) * np.square(values)

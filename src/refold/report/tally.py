@@ -15,6 +15,8 @@ from refold.report.views import Panel, load, panels, thin, tiles
 
 __all__ = ["Tally", "navigation_of", "validity_of"]
 
+_LETTERS = 24  # of a name, in a figure
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -32,6 +34,8 @@ class Tally:
         Mean probability of each; NaN where there is none.
     noise, invalid, pixels : int
         Pixels in no cluster, pixels that could not be used, and all.
+    names : tuple of str
+        What each was called by hand; empty where it is called by its number.
     """
 
     ids: tuple[int, ...]
@@ -41,6 +45,7 @@ class Tally:
     noise: int
     invalid: int
     pixels: int
+    names: tuple[str, ...] = ()
 
     @property
     def usable(self) -> int:
@@ -56,6 +61,16 @@ class Tally:
         """Share of a cluster, by its position in `ids`, among the usable pixels."""
         return self.sizes[position] / self.usable if self.usable else 0.0
 
+    def name(self, position: int) -> str:
+        """Name of a cluster, by its position in `ids`; empty where it is called by its number."""
+        return self.names[position] if self.names else ""
+
+    def title(self, position: int) -> str:
+        """Number of a cluster and the beginning of its name, as Matplotlib writes it: a dollar begins no formula."""
+        name = self.name(position)
+        name = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+        return f"{self.ids[position]}  {name}".rstrip().replace("$", r"\$")
+
     @classmethod
     def of(cls, dataset: xr.Dataset) -> Tally:
         """Count the labels of a run.
@@ -63,7 +78,8 @@ class Tally:
         Parameters
         ----------
         dataset : xarray.Dataset
-            With `labels`, and `probability`, `residual` and `cluster_size` if they are there.
+            With `labels`, and `probability`, `residual`, `cluster_size`, `cluster_name` and `cluster_colour` if they
+            are there.
 
         Returns
         -------
@@ -99,7 +115,11 @@ class Tally:
             belief[i] / counts[i] if probability is not None and counts[i] else float("nan") for i in ids
         )
         noise = sum(number for label, number in counts.items() if label < 0) - invalid
-        return cls(ids, sizes, palette(len(ids)), confidence, noise, invalid, prod(shape))
+        chosen = _written(dataset, "cluster_colour")
+        colours = tuple(chosen.get(i, colour) for i, colour in zip(ids, palette(len(ids)), strict=True))
+        given = _written(dataset, "cluster_name")
+        names = tuple("" if (name := given.get(i, "")) == f"cluster {i}" else name for i in ids)
+        return cls(ids, sizes, colours, confidence, noise, invalid, prod(shape), names)
 
 
 def labels_of(dataset: xr.Dataset) -> xr.DataArray:
@@ -160,10 +180,17 @@ def clusters_of(array: xr.DataArray) -> tuple[int, ...]:
 def _known(dataset: xr.Dataset) -> tuple[int, ...]:
     """Clusters the run declares, so that one without a pixel is still shown."""
     means = sorted(str(name) for name in dataset.data_vars if str(name).startswith("cluster_mean"))
-    for name in ("cluster_size", *means):
+    for name in ("cluster_size", *means, "cluster_name"):
         if name in dataset and "cluster" in dataset[name].dims:
             return clusters_of(dataset[name])
     return ()
+
+
+def _written(dataset: xr.Dataset, name: str) -> dict[int, str]:
+    """Texts that edits by hand gave to clusters, by number."""
+    if name not in dataset or dataset[name].dims != ("cluster",):
+        return {}
+    return dict(zip(clusters_of(dataset[name]), map(str, dataset[name].values), strict=True))
 
 
 def _flat(array: xr.DataArray, labels: xr.DataArray, where: dict[object, slice]) -> NDArray[np.float64]:

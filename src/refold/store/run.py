@@ -17,7 +17,7 @@ import zarr
 from refold.cube import conform, declared
 from refold.errors import StoreError, StoreExistsError
 from refold.store.disk import METADATA, NOTE, is_run, mended_errors, metadata_of
-from refold.store.saved import CLUSTERINGS, OWN, record_of_labels, saved_names
+from refold.store.saved import CLUSTERINGS, EDITS, OWN, record_of_labels, saved_names
 
 FORMAT = 1
 _SHELVES = ("stages", CLUSTERINGS)  # groups that hold nothing but groups
@@ -207,7 +207,8 @@ class RunStore:
     def clear(self, spare: Collection[str] = ()) -> None:
         """Remove whatever no finished stage holds: forgotten results, and what an unfinished stage may have left.
 
-        What is to be spared is what the next stage goes on with, such as a training that was interrupted.
+        What is to be spared is what the next stage goes on with, such as a training that was interrupted. Edits by hand
+        stay, of labels that are gone too: they say what they are of, and nothing could make them again.
         """
         held = {name for entry in self.note["stages"].values() for name in entry["holds"]}
         with mended_errors(self.path):
@@ -215,7 +216,7 @@ class RunStore:
             for folder in (self.path, *(self.path / shelf for shelf in shelves)):
                 for item in sorted(folder.iterdir()) if folder.is_dir() else []:
                     name = item.relative_to(self.path).as_posix()
-                    if item.is_dir() and name not in {*held, *shelves, *spare}:
+                    if item.is_dir() and name not in {*held, *shelves, *spare, EDITS}:
                         shutil.rmtree(item)
 
     def finish(self, stage: str, record: StageRecord, groups: Sequence[str], answer: str | None = None) -> None:

@@ -14,6 +14,8 @@ OWN = "run"
 """What the clustering of the run itself is called among others."""
 CLUSTERINGS = "clusterings"
 """Group of a run's store in which each saved clustering has a group of its own."""
+EDITS = "edits"
+"""Folder of a run's store for what people made of its clusters by hand; no stage's, so no stage removes it."""
 
 _SOUND = re.compile(r"(?!\.)(?!.*--)[A-Za-z0-9_.-]{1,64}")
 

@@ -9,7 +9,8 @@ import xarray as xr
 
 from refold.cube import check_cube, n_features, navigation_dims, navigation_shape, signal_dims, signal_shape
 from refold.cube.variables import conform
-from refold.engine import ClusterSums, sweep
+from refold.engine.cluster_sums import ClusterSums
+from refold.engine.traversal import sweep
 from refold.errors import CubeError
 
 
@@ -62,8 +63,9 @@ def cluster_statistics(
     visitor = ClusterSums(labels, n_clusters, n_features=n_features(cube))
     (sums,) = sweep(cube, visitor, **{"label": "cluster means", **sweep_options})
     dims = ("cluster", *signal_dims(cube))
-    # Numbers along the signal come too, not the index alone: they say where a feature lay.
-    kept = {name: c for name, c in cube.coords.items() if c.dims and {*c.dims} <= {*dims} and c.dtype.kind in "iuf"}
+    # Numbers along the signal come too, not the index alone: they say where a feature lay. An index may be of names.
+    along = {name: c for name, c in cube.coords.items() if c.dims and {*c.dims} <= {*dims}}
+    kept = {name: c for name, c in along.items() if name in dims or c.dtype.kind in "iuf"}
     coords = {"cluster": np.arange(n_clusters), **kept}
 
     def folded(values: Any) -> xr.DataArray:
