@@ -10,9 +10,9 @@ import xarray as xr
 import refold
 
 if TYPE_CHECKING:
-    from refold.editing import Edits
     from pathlib import Path
 
+    from refold.editing import Edits
     from refold.phases import Unmixed
     from refold.planning.forecast import Forecast
     from refold.prepare import Alignment, Despiked
@@ -61,6 +61,22 @@ class RefoldAccessor:
     def log1p(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.log1p`."""
         return refold.log1p(self._cube, *args, **kwargs)
+
+    def neighbour_average(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.neighbour_average`."""
+        return refold.neighbour_average(self._cube, *args, **kwargs)
+
+    def zscore(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.zscore`."""
+        return refold.zscore(self._cube, *args, **kwargs)
+
+    def softmax(self) -> xr.DataArray:
+        """See `refold.softmax`."""
+        return refold.softmax(self._cube)
+
+    def element_maps(self, *args: Any, **kwargs: Any) -> xr.DataArray:
+        """See `refold.element_maps`."""
+        return refold.element_maps(self._cube, *args, **kwargs)
 
     def normalise(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.normalise`."""

@@ -5,6 +5,7 @@ With a `run` as `refold.open_run` gives it: ``refold.figures.label_map(run).save
 
 from refold.report.clusters import cluster_gallery
 from refold.report.components import factors, loadings
+from refold.report.distributions import pixel_distributions
 from refold.report.eels import shift_map, spike_heights
 from refold.report.gallery import figure_files
 from refold.report.latent import latent_scatter
@@ -19,6 +20,7 @@ from refold.report.space import latent_space
 from refold.report.spectra import mean_signal, mean_signals
 from refold.report.stability import stability_map
 from refold.report.unmixing import abundance_maps, unmixing
+from refold.report.xrays import line_bars, line_spectrum
 
 __all__ = [
     "abundance_maps",
@@ -29,6 +31,8 @@ __all__ = [
     "label_map",
     "latent_scatter",
     "latent_space",
+    "line_bars",
+    "line_spectrum",
     "loadings",
     "loss_curve",
     "mean_signal",
@@ -37,6 +41,7 @@ __all__ = [
     "metric_curves",
     "overlay",
     "overview",
+    "pixel_distributions",
     "probability_map",
     "residual_map",
     "scalar_map",

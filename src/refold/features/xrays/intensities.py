@@ -50,7 +50,7 @@ def line_intensities(
     xarray.Dataset
         By ``cluster`` and ``line``: ``intensity``, net counts in a pixel, and ``error``, its standard deviation;
         ``counts``, all counts in the window over all pixels of the cluster; ``significance``, the net counts over
-        their standard deviation.
+        their standard deviation. Names and colours that clusters were given stay with them.
 
     Raises
     ------
@@ -85,9 +85,11 @@ def line_intensities(
     chosen = choose_lines(spectrometer, lines)
     weights = weights_of(spectrometer, chosen, width, background)
     coords = line_coords(chosen, spectrometer.units)
-    if "cluster" in means.coords:
-        coords["cluster"] = means["cluster"]
-    return xr.Dataset(_measured(np.asarray(means.values, np.float64), pixels, weights), coords)
+    coords["cluster"] = means["cluster"] if "cluster" in means.coords else np.arange(means.sizes["cluster"])
+    found = _measured(np.asarray(means.values, np.float64), pixels, weights)
+    if isinstance(run, xr.Dataset):  # what people call clusters stays with them
+        found |= {name: run[name].variable for name in ("cluster_name", "cluster_colour") if name in run}
+    return xr.Dataset(found, coords)
 
 
 def _measured(means: npt.NDArray[Any], pixels: npt.NDArray[Any], weights: Weights) -> dict[str, Any]:

@@ -26,6 +26,13 @@ _ELEMENTS = (
     "Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Th U"
 )
 
+# Of two that fit as well the one that is met more often comes first.
+_RARE = (
+    "Be Ar Sc Ga Ge As Se Br Rb Y Nb Ru Rh Cd In Sb Te I Xe Cs La Ce Pr Nd Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Re Os Ir "
+    "Hg Tl Bi Th U"
+)
+_LESS = 0.7
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -229,7 +236,7 @@ def _score(line: Line, found: Found, reach: float, filtered: Filtered, spectrome
         expected += weight
         seen += weight * (net >= _PRESENT * deviation)
     # The peak itself is evidence too. What is no alpha or beta is rarely the first of an element to be noticed.
-    usual = 1.0 if line.family[1] in "ab" else 0.5
+    usual = (1.0 if line.family[1] in "ab" else 0.5) * (_LESS if line.element in _RARE.split() else 1.0)
     return usual * near * (line.share + seen) / (line.share + expected)
 
 
