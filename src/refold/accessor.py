@@ -70,9 +70,9 @@ class RefoldAccessor:
         """See `refold.zscore`."""
         return refold.zscore(self._cube, *args, **kwargs)
 
-    def softmax(self) -> xr.DataArray:
+    def softmax(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.softmax`."""
-        return refold.softmax(self._cube)
+        return refold.softmax(self._cube, *args, **kwargs)
 
     def element_maps(self, *args: Any, **kwargs: Any) -> xr.DataArray:
         """See `refold.element_maps`."""
