@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "Curves", "Ways"]
 
 Floats = NDArray[np.float64]
-MOST = 12
-"""Clusters whose signals are drawn while none is ticked."""
+_MOST = {"image": 8}
+_USUAL = 12
 SELECTION = -2
 """Stands for the selection where there are ids of clusters."""
 
@@ -117,20 +117,20 @@ class Curves:
         signals = self.means.signals
         return "image" if signals.is_image else "number" if signals.is_number else "line"
 
+    @property
+    def most(self) -> int:
+        """Of so many clusters signals are drawn while none is ticked."""
+        return _MOST.get(self.kind, _USUAL)
+
     def curves(self) -> list[Curve]:
-        """Signals to draw, one of each ticked cluster or of the selection; images are one."""
+        """Signals to draw: one of each ticked cluster, of the largest where none is ticked, or of the selection."""
         if self.kind == "none":
             return []
-        if self.kind == "image":
-            mean = self.selected()
-            return [] if mean is None else [self._curve(SELECTION, "", "", mean)]
         choice = self.model.choice
-        found = []
-        if choice is None or choice.selection is None:
-            found = list(self._of_clusters())
-        if choice is not None and (choice.selection is not None or len(found) != 1):
+        found = list(self._of_clusters()) if choice is None or choice.selection is None else []
+        if choice is not None and (choice.selection is not None or -1 in choice.clusters):
             mean = self.selected()
-            if mean is not None and (choice.selection is not None or -1 in choice.clusters):
+            if mean is not None:
                 found.append(self._curve(SELECTION, "selection", "", mean))
         return found
 
@@ -138,7 +138,7 @@ class Curves:
         model = self.model
         ticked = [cluster for cluster in model.clusters if cluster.id in model.chosen]
         if not model.chosen:
-            ticked = sorted(model.clusters, key=lambda cluster: -model.counts.get(cluster.id, 0))[:MOST]
+            ticked = sorted(model.clusters, key=lambda cluster: -model.counts.get(cluster.id, 0))[: self.most]
         read = self._read() if len(ticked) == 1 and model.chosen else None
         for cluster in sorted(ticked, key=lambda cluster: cluster.id):
             mean = read or self.mean_of(model.pieces.within([cluster.id]))
@@ -201,7 +201,8 @@ class Curves:
             return model.reading.note
         choice = model.choice
         if choice is None:
-            return "mean of all clustered pixels" if self.kind == "image" else "mean of each cluster"
+            most = min(len(model.clusters), self.most)
+            return "of each cluster" if most == len(model.clusters) else f"of the {most} largest clusters"
         mean = self.selected()
         if mean is None:
             return "nothing is known yet of these pixels"

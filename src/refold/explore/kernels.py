@@ -23,7 +23,7 @@ def function_of(index, labels, table, known):  # type: ignore[no-untyped-def]  #
 @numba.njit(nogil=True, cache=True)
 def refine(index, labels, first, number, most, out):  # type: ignore[no-untyped-def]  # compiled
     """Cut pieces until labels follow from them: a piece keeps its number where it has the label of its first row."""
-    made = {}
+    made = {}  # type: ignore[var-annotated]  # compiled
     for i in range(len(index)):
         piece, label = index[i], labels[i]
         if first[piece] == label:

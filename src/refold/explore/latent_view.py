@@ -9,14 +9,13 @@ import numpy as np
 
 from refold.explore.raster import View
 from refold.explore.style import dress, veil
-from refold.explore.watching import watch_pointer
+from refold.explore.watching import Canvas, watch_pointer
 
 if TYPE_CHECKING:
     from refold.explore.model import Model
 
 __all__ = ["LatentView"]
 
-_FIRST = (480, 420)  # cells before the browser has said how large the canvas is
 _LARGEST = 2048
 _EMPTY = np.zeros((1, 1), np.uint8)
 
@@ -46,7 +45,7 @@ class LatentView:
         from bokeh.plotting import figure
 
         self.model, self.later = model, later
-        self.view = View(0.0, 1.0, 0.0, 1.0, *_FIRST)
+        self.view = View(0.0, 1.0, 0.0, 1.0, 1, 1)
         self.figure: Any = figure(
             name="latent", sizing_mode="stretch_both", min_height=150, toolbar_location="above",
             tools="lasso_select,box_select,pan,wheel_zoom,box_zoom,reset", active_drag="lasso_select",
@@ -70,8 +69,7 @@ class LatentView:
         self.figure.axis.visible = False
         self.figure.on_event(SelectionGeometry, self._selected)
         self.figure.on_event(RangesUpdate, self._moved)
-        for size in ("inner_width", "inner_height"):
-            self.figure.on_change(size, lambda attr, old, new: self.later(self.draw))
+        self.canvas = Canvas(self.figure, lambda: self.later(self.draw))
         watch_pointer(self.figure, pointed)
         self.dress(theme)
         self.begin()
@@ -80,7 +78,7 @@ class LatentView:
         """Show all of the latent space of another run."""
         self.figure.xaxis.axis_label = self.figure.yaxis.axis_label = None
         if self.model.drawing.has_latent:
-            whole = self.model.drawing.whole_view(*_FIRST)
+            whole = self.model.drawing.whole_view(1, 1)
             self._range(whole)
             self.draw()
 
@@ -124,11 +122,8 @@ class LatentView:
 
     def _window(self) -> View:
         x, y = self.figure.x_range, self.figure.y_range
-        wide, high = (
-            min(int(size or first), _LARGEST)
-            for size, first in zip((self.figure.inner_width, self.figure.inner_height), _FIRST, strict=True)
-        )
-        return View(float(x.start), float(x.end), float(y.start), float(y.end), max(wide, 1), max(high, 1))
+        wide, high = min(self.canvas.width, _LARGEST), min(self.canvas.height, _LARGEST)
+        return View(float(x.start), float(x.end), float(y.start), float(y.end), wide, high)
 
     def _moved(self, event: Any) -> None:
         self.later(self.draw)

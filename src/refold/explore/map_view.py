@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refold.explore.style import dress, veil
-from refold.explore.watching import watch_pointer
+from refold.explore.style import FONT, dress, veil
+from refold.explore.watching import Canvas, watch_pointer
 from refold.report.calibration import scale_bar
 from refold.report.canvas import THEMES
 from refold.report.layout import STRETCH, axes_of, proportion_of
@@ -82,13 +82,13 @@ class MapView:
         self.figure.axis.visible = False
         self.figure.on_event(SelectionGeometry, self._selected)
         self.figure.on_event(RangesUpdate, lambda _: self.later(self._measure))
-        for size in ("inner_width", "inner_height"):
-            self.figure.on_change(size, lambda attr, old, new: self.later(self.fit))
+        self.canvas = Canvas(self.figure, lambda: self.later(self.fit))
         watch_pointer(self.figure, pointed)
         self.dress(theme)
         self.begin()
 
     def _add_scale_bar(self) -> None:
+        from bokeh.core.properties import value
         from bokeh.models import ColumnDataSource
 
         self.bar = ColumnDataSource({"x0": [0], "x1": [0], "y": [0], "middle": [0], "text": [""]})
@@ -96,7 +96,7 @@ class MapView:
         self.bar_line = self.figure.segment("x0", "y", "x1", "y", source=self.bar, line_width=3)
         self.bar_text = self.figure.text(
             "middle", "y", text="text", source=self.bar, text_align="center", text_baseline="bottom", y_offset=-5,
-            text_font_size="12px", text_font="system-ui, DejaVu Sans, sans-serif", padding=2, border_radius=3,
+            text_font_size="12px", text_font=value(FONT), padding=2, border_radius=3,
             background_fill_alpha=0.75,
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ class MapView:
         margin = 0.0 if self.stretched else _MARGIN * max(high, wide)
         x0, x1, y0, y1 = -0.5 - margin, wide - 0.5 + margin, -0.5 - margin, high - 0.5 + margin
         if not self.stretched:
-            canvas = (self.figure.inner_height or 1) / (self.figure.inner_width or 1)
+            canvas = self.canvas.height / self.canvas.width
             more = canvas * (x1 - x0) / self.pixel - (y1 - y0)
             if more > 0:
                 y0, y1 = y0 - more / 2, y1 + more / 2

@@ -14,7 +14,7 @@ from refold.explore.latent_view import LatentView
 from refold.explore.map_view import MapView
 from refold.explore.side import Side
 from refold.explore.signal_view import SignalView
-from refold.explore.style import ROOT, variables
+from refold.explore.style import FIELD, ROOT, variables
 from refold.explore.toolbar import Toolbar
 from refold.explore.watching import Soon, keys_of
 from refold.report.words import count, plural
@@ -57,7 +57,7 @@ class Page:
         self.toolbar = Toolbar(model, self._guarded)
         self.latent = LatentView(model, self.theme, later, self._over_latent)
         self.map = MapView(model, self.theme, later, self._over_map)
-        self.signal = SignalView(model, self.theme, self._guarded)
+        self.signal = SignalView(model, self.theme, later, self._guarded)
         self.side = Side(model, self._guarded)
         self.status = text("p", "", css_classes=["status"], sizing_mode="stretch_width")
         self.bar = text("p", "", css_classes=["progress"], width=150)
@@ -87,12 +87,8 @@ class Page:
         self.header.objects = self._head()
         latent = self._framed("latent", self.latent.figure if self.model.drawing.has_latent else None)
         phases = self._framed("map", self.map.figure)
-        if self.signal.beside:
-            left: Any = pn.Row(latent, phases, self.signal.view, sizing_mode="stretch_both", styles=_GAP, margin=0)
-        else:
-            upper = pn.Row(latent, phases, sizing_mode="stretch_both", styles=_GAP, margin=0)
-            self.signal.view.styles = {"gap": "4px", "flex": "0 0 34%"}
-            left = pn.Column(upper, self.signal.view, sizing_mode="stretch_both", styles=_GAP, margin=0)
+        upper = pn.Row(latent, phases, sizing_mode="stretch_both", styles=_GAP, margin=0)
+        left = pn.Column(upper, self.signal.view, sizing_mode="stretch_both", styles=_GAP, margin=0)
         self.main.objects = [left, self.side.view]
         self._point("latent", None)
         self._point("map", None)
@@ -113,18 +109,18 @@ class Page:
 
         model = self.model
         store = RunStore.open(model.path)
-        dark = pn.widgets.Checkbox(name="dark", value=self.theme == "dark", margin=(4, 0), stylesheets=[])
+        dark = pn.widgets.Checkbox(name="dark", value=self.theme == "dark", margin=(5, 0), stylesheets=[FIELD])
         dark.param.watch(lambda event: self.dress("dark" if event.new else "light"), "value")
         made = [text("h1", model.path.name, sizing_mode="stretch_width", min_width=100)]
         names = [OWN, *saved_names(store.note)]
         if len(names) > 1:
             shown = select("", names, model.clustering or OWN, 150, css_classes=["clustering"])
             shown.param.watch(self._guarded(lambda event: model.open(event.new, model.edits.name)), "value")
-            made += [text("p", "clustering"), shown]
+            made += [text("p", "clustering", align="center"), shown]
         edits = sorted({model.edits.name, *model.names()})
         chosen = select("", edits, model.edits.name, 130, css_classes=["edits"])
         chosen.param.watch(self._guarded(lambda event: model.open(model.clustering, event.new)), "value")
-        return [*made, text("p", "edits"), chosen, dark]
+        return [*made, text("p", "edits", align="center"), chosen, dark]
 
     def dress(self, theme: str) -> None:
         """Take the colours of a theme."""

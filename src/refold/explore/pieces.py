@@ -120,7 +120,7 @@ class Pieces:
 
     def labels(self) -> NDArray[np.int32]:
         """Int32 (row,): cluster of each row."""
-        return self.ids[self.image]
+        return np.asarray(self.ids[self.image])
 
     def counts(self, mask: NDArray[np.bool_] | None = None) -> dict[int, int]:
         """Rows of each cluster, of the masked ones; -1 is noise. Pixels that could not be used are not counted."""
@@ -136,4 +136,4 @@ class Pieces:
         """Bool (row,): which rows are in these clusters; -1 is noise."""
         wanted = np.isin(self.ids, np.asarray(clusters, np.int32))
         wanted[0] &= self.ids[0] >= 0
-        return wanted[self.image]
+        return np.asarray(wanted[self.image], np.bool_)

@@ -6,10 +6,11 @@ from typing import Any
 
 from refold.report.canvas import THEMES
 
-__all__ = ["BUTTON", "FIELD", "ROOT", "TABLE", "TEXT", "dress", "variables", "veil"]
+__all__ = ["BUTTON", "FIELD", "FIGURE", "FONT", "ROOT", "TABLE", "TEXT", "dress", "variables", "veil"]
 
 _SHADES = {"light": ("#f6f8fa", "#0969da", "#b3261e"), "dark": ("#161b22", "#4493f8", "#ff7b72")}
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+"""Of all texts."""
 
 
 def variables(theme: str) -> str:
@@ -23,15 +24,16 @@ def variables(theme: str) -> str:
 
 
 ROOT = f"""
-:host {{ font-family: {_FONT}; font-size: 13px; padding: 10px 14px 6px; box-sizing: border-box; gap: 8px; }}
+:host {{ font-family: {FONT}; font-size: 13px; padding: 10px 14px 6px; box-sizing: border-box; gap: 8px; }}
 """
 
 TEXT = f"""
-:host {{ font-family: {_FONT}; color: var(--ink); margin: 0; }}
+:host {{ font-family: {FONT}; color: var(--ink); margin: 0; }}
 h1 {{ font-size: 15px; font-weight: 600; margin: 0; letter-spacing: .01em; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }}
 h1 span {{ font-weight: 400; color: var(--muted); }}
-h2 {{ font-size: 12px; font-weight: 600; margin: 0; color: var(--ink); white-space: nowrap; }}
+h2 {{ font-size: 12px; font-weight: 600; margin: 0; color: var(--ink); white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }}
 h2 span {{ font-weight: 400; color: var(--muted); padding-left: 6px; }}
 p {{ margin: 0; color: var(--muted); font-size: 12px; line-height: 1.35; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }}
@@ -43,24 +45,27 @@ p.wrong {{ color: var(--wrong); white-space: normal; }}
 
 BUTTON = f"""
 :host {{ margin: 0; }}
-.bk-btn, .bk-btn-default {{ font-family: {_FONT}; font-size: 12px; line-height: 1; padding: 6px 10px; color: var(--ink);
-  background: var(--wash); border: 1px solid var(--line); border-radius: 6px; box-shadow: none; height: 28px; }}
-.bk-btn:hover {{ border-color: var(--muted); background: var(--paper); }}
-.bk-btn:disabled, .bk-btn[disabled] {{ opacity: .4; border-color: var(--line); }}
-.bk-btn-primary {{ background: var(--accent); color: #fff; border-color: transparent; }}
-.bk-btn-primary:hover {{ background: var(--accent); filter: brightness(1.08); }}
-.bk-btn.bk-active {{ background: var(--accent); color: #fff; border-color: transparent; }}
+.bk-btn, .bk-btn-default {{ font-family: {FONT}; font-size: 12px; line-height: 1; padding: 6px 10px;
+  color: var(--ink) !important; background: var(--wash) !important; border: 1px solid var(--line) !important;
+  border-radius: 6px; box-shadow: none; height: 28px; }}
+.bk-btn:hover {{ border-color: var(--muted) !important; }}
+.bk-btn:disabled, .bk-btn[disabled] {{ opacity: .4; }}
+.bk-btn.bk-btn-primary {{ background: var(--accent) !important; color: #fff !important;
+  border-color: transparent !important; }}
+.bk-btn.bk-btn-primary:hover {{ filter: brightness(1.08); }}
 """
 
 FIELD = f"""
-:host {{ margin: 0; font-family: {_FONT}; font-size: 12px; color: var(--ink); }}
-.bk-input, select, input {{ font-family: {_FONT}; font-size: 12px; }}
+:host {{ margin: 0; font-family: {FONT}; font-size: 12px; color: var(--ink); }}
+.bk-input, select, input {{ font-family: {FONT}; font-size: 12px; }}
 .bk-input:not([type=color]) {{ color: var(--ink); background: var(--paper); border: 1px solid var(--line);
   border-radius: 6px; height: 28px; min-height: 28px; padding: 0 8px; }}
 .bk-input[type=color] {{ padding: 2px; height: 28px; border: 1px solid var(--line); border-radius: 6px;
   background: var(--paper); }}
 .bk-input:focus {{ border-color: var(--accent); box-shadow: none; outline: none; }}
 select.bk-input:not([multiple]) {{ padding-right: 22px; background-color: var(--paper); }}
+.bk-input-group {{ margin: 0; }}
+.bk-clearfix, input[type=checkbox] {{ vertical-align: middle; }}
 label, .bk-slider-title {{ color: var(--muted); font-size: 12px; }}
 .noUi-target {{ background: var(--line); border: 0; box-shadow: none; height: 4px !important; border-radius: 2px; }}
 .noUi-connect {{ background: var(--accent) !important; }}
@@ -70,8 +75,13 @@ label, .bk-slider-title {{ color: var(--muted); font-size: 12px; }}
 .noUi-handle:before, .noUi-handle:after {{ display: none; }}
 """
 
+FIGURE = """
+:host { background: var(--paper); outline: none !important; }
+:host(:focus), :host(:focus-visible) { outline: none !important; }
+"""
+
 TABLE = f"""
-:host {{ margin: 0; font-family: {_FONT}; border: 0; }}
+:host {{ margin: 0; font-family: {FONT}; border: 0; }}
 .slick-header, .slick-header-columns {{ border: 0 !important; background: var(--paper) !important; }}
 .slick-header-column, .slick-header-column.ui-state-default {{ background: var(--paper) !important;
   border: 0 !important; color: var(--muted); font-size: 11px; font-weight: 400; height: 22px !important;
@@ -80,7 +90,7 @@ TABLE = f"""
 .slick-row, .slick-row.ui-widget-content {{ background: var(--paper) !important; border: 0 !important; }}
 .slick-row:hover .slick-cell {{ background: var(--wash) !important; }}
 .slick-cell {{ background: transparent !important; border: 0 !important; border-radius: 0 !important;
-  color: var(--ink); font-size: 12px; line-height: 26px; padding: 0 4px !important; font-family: {_FONT}; }}
+  color: var(--ink); font-size: 12px; line-height: 26px; padding: 0 4px !important; font-family: {FONT}; }}
 .slick-cell.active {{ border: 0 !important; outline: none; }}
 .slick-cell.selected {{ background: color-mix(in srgb, var(--accent) 12%, var(--paper)) !important; }}
 .swatch {{ width: 14px; height: 14px; border-radius: 4px; margin-top: 6px; }}
@@ -91,7 +101,11 @@ input[type=checkbox] {{ accent-color: var(--accent); vertical-align: middle; mar
 
 def dress(figure: Any, theme: str) -> None:
     """Give a figure of Bokeh the colours of a theme."""
+    from bokeh.models import InlineStyleSheet
+
     look = THEMES[theme]
+    if not figure.stylesheets:
+        figure.stylesheets = [InlineStyleSheet(css=FIGURE)]
     figure.background_fill_color = figure.border_fill_color = look.paper
     figure.outline_line_color = look.line
     for axis in figure.axis:
@@ -100,7 +114,7 @@ def dress(figure: Any, theme: str) -> None:
         axis.major_label_text_color = axis.axis_label_text_color = look.muted
         axis.major_label_text_font_size, axis.axis_label_text_font_size = "11px", "12px"
         axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font = axis.major_label_text_font = "system-ui, DejaVu Sans, sans-serif"
+        axis.axis_label_text_font = axis.major_label_text_font = FONT
     for grid in figure.grid:
         grid.grid_line_color = None
 

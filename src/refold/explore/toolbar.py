@@ -37,7 +37,7 @@ class Toolbar:
 
         self.name = write("", "name", 130, css_classes=["name"])
         self.noise = pn.widgets.Checkbox(
-            name="with noise", value=False, css_classes=["with-noise"], stylesheets=[FIELD], margin=(5, 2)
+            name="with noise", value=False, css_classes=["with-noise"], stylesheets=[FIELD], margin=(6, 2, 4, 2)
         )
         self.colour = pn.widgets.ColorPicker(value="#0072b2", width=34, margin=0, stylesheets=[FIELD])
         self.merge = make("Merge", "merge", "Make one cluster of the ticked ones", model.merge)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Soon", "keys_of", "watch_pointer"]
+__all__ = ["Canvas", "Soon", "keys_of", "watch_pointer"]
 
 _POINTER_EVERY = 60  # milliseconds
 _DRAW_EVERY = 40
+_FIRST = (480, 420)  # until the browser has drawn anything
 
 _THIN = """
 const place = cb_obj.event_name == "mouseleave" ? {x: [], y: []} : {x: [cb_obj.x], y: [cb_obj.y]}
@@ -51,7 +52,7 @@ window.addEventListener("keydown", window.refold_keys)
 if (ask && !keys.refold_asked) {
   keys.refold_asked = true
   const dark = window.matchMedia("(prefers-color-scheme: dark)").matches
-  keys.data = {name: [dark ? "dark" : "light"], at: [Date.now()]}
+  if (dark) setTimeout(() => { keys.data = {name: ["dark"], at: [Date.now()]} }, 400)  // once all is drawn
 }
 """
 
@@ -66,7 +67,7 @@ def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], 
     pressed : callable
         Told ``"undo"``, ``"redo"`` or ``"clear"``.
     dress : callable, optional
-        Told once whether the browser likes ``"dark"`` or ``"light"`` pages.
+        Told ``"dark"`` once where the browser likes pages dark.
     """
     from bokeh.models import ColumnDataSource, CustomJS
 
@@ -76,13 +77,42 @@ def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], 
 
     def heard(attribute: str, old: Any, new: Any) -> None:
         name = new["name"][0]
-        if name in {"dark", "light"}:
-            if dress is not None:
-                dress(name)
+        if name == "dark" and dress is not None:
+            dress(name)
         else:
             pressed(name)
 
     keys.on_change("data", heard)
+
+
+class Canvas:
+    """How large the inside of a figure is drawn, as the browser says once it has.
+
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+    changed : callable
+        Called when the size has changed.
+
+    Attributes
+    ----------
+    width, height : int
+        In pixels of the page.
+    """
+
+    def __init__(self, figure: Any, changed: Callable[[], None]) -> None:
+        self.width, self.height = _FIRST
+        self._changed = changed
+        figure.on_change("inner_width", self._wide)
+        figure.on_change("inner_height", self._high)
+
+    def _wide(self, attribute: str, old: Any, new: int) -> None:
+        self.width = max(int(new), 1)
+        self._changed()
+
+    def _high(self, attribute: str, old: Any, new: int) -> None:
+        self.height = max(int(new), 1)
+        self._changed()
 
 
 class Soon:
