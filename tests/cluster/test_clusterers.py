@@ -67,7 +67,7 @@ def test_every_clusterer_keeps_the_protocol(blobs, name):
 
 
 @settings(max_examples=8)
-@given(st.integers(0, 10_000), st.sampled_from(["full", "diag", "spherical"]))
+@given(st.integers(0, 10_000), st.sampled_from(["full", "tied", "diag", "spherical"]))
 def test_a_weight_of_three_is_three_rows(seed, kind):
     rng = np.random.default_rng(seed)
     rows = np.concatenate([rng.normal(0, 1, (40, 2)), rng.normal(30, 2, (50, 2))])
@@ -76,19 +76,32 @@ def test_a_weight_of_three_is_three_rows(seed, kind):
     weighted = GaussianMixture(2, **options).fit(rows, weights=counts)
     repeated = GaussianMixture(2, **options).fit(np.repeat(rows, counts, axis=0))
     np.testing.assert_allclose(weighted.means_, repeated.means_, rtol=1e-6)
+    np.testing.assert_allclose(weighted.covariances_, repeated.covariances_, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(weighted.weights_, repeated.weights_, rtol=1e-6)
     np.testing.assert_array_equal(np.repeat(weighted.labels_, counts), repeated.labels_)
     np.testing.assert_allclose(np.repeat(weighted.membership_, counts, axis=0), repeated.membership_, atol=1e-6)
 
 
-def test_a_mixture_is_scikit_learns_where_all_weigh_the_same(blobs):
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_a_mixture_is_scikit_learns_where_all_weigh_the_same(blobs, kind):
     rows = blobs[0].astype(np.float64)
-    judge = TheirMixture(3, n_init=3, random_state=0, tol=1e-9).fit(rows)
-    model = GaussianMixture(3, tol=1e-9).fit(rows)
+    judge = TheirMixture(3, n_init=3, random_state=0, tol=1e-9, covariance_type=kind).fit(rows)
+    model = GaussianMixture(3, tol=1e-9, covariance_type=kind).fit(rows)
     assert adjusted_rand_score(judge.predict(rows), model.labels_) == 1.0
     order = np.argsort(-judge.weights_)
     np.testing.assert_allclose(model.means_, judge.means_[order], atol=1e-3)
     np.testing.assert_allclose(model.membership_, judge.predict_proba(rows)[:, order], atol=1e-3)
+    as_kept = {
+        "full": judge.covariances_, "tied": np.stack([judge.covariances_] * 3),
+        "diag": np.array([np.diag(np.atleast_1d(one)) for one in judge.covariances_]) if kind == "diag" else None,
+        "spherical": np.array([one * np.eye(rows.shape[1]) for one in judge.covariances_]),
+    }[kind]  # fmt: skip
+    np.testing.assert_allclose(model.covariances_, as_kept[order], rtol=1e-3, atol=1e-3)
+
+
+def test_a_mixture_may_start_otherwise(blobs):
+    rows, truth = blobs[0].astype(np.float64), blobs[1]
+    assert adjusted_rand_score(truth, GaussianMixture(3, init="k-means++").fit(rows).labels_) > 0.98
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-12, 100.0), (1e9, -3.0)])
@@ -213,7 +226,8 @@ def test_what_is_no_clusterer_is_told_so(estimator, named):
     ("model", "named"),
     [
         (GaussianMixture(9), "n_clusters=9"),
-        (GaussianMixture(2, covariance_type="tied"), "covariance_type"),
+        (GaussianMixture(2, covariance_type="banded"), "covariance_type"),
+        (GaussianMixture(2, init="k-means"), "init"),
         (GaussianMixture(2, n_init=0), "n_init"),
         (Agglomerative(9), "n_clusters=9"),
         (Agglomerative(2, linkage="wards"), "linkage"),

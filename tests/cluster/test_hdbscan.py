@@ -43,6 +43,38 @@ def test_same_clusters_as_the_library(model, latent):
     np.testing.assert_allclose(model.probabilities_, judge.probabilities_, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 1.5},
+        {"metric": "manhattan"},
+        {"metric": "minkowski", "p": 3.0},
+        {"metric": "canberra"},
+        {"metric": "cosine"},
+        {"cluster_selection_method": "leaf", "cluster_selection_persistence": 0.2},
+        {"cluster_selection_epsilon": 0.5, "cluster_selection_epsilon_max": 30.0},
+        {"algorithm": "prims_kdtree", "leaf_size": 11, "approx_min_span_tree": False},
+        {"match_reference_implementation": True},
+    ],
+    ids=str,
+)
+def test_every_option_is_the_library_s(latent, options):
+    rows = latent[0].astype(float) + 100  # away from 0, round which a cosine turns
+    theirs = {"algorithm": "generic", **options} if options.get("metric") == "cosine" else options
+    judge = hdbscan.HDBSCAN(min_cluster_size=20, min_samples=10, core_dist_n_jobs=1, **theirs).fit(rows)
+    assert judge.labels_.max() > 0
+    model = HDBSCAN(20, **options).fit(rows)
+    assert adjusted_rand_score(judge.labels_, model.labels_) == 1.0
+    np.testing.assert_allclose(model.probabilities_, judge.probabilities_, rtol=1e-6, atol=1e-6)
+    clustered = model.labels_ >= 0
+    assert (model.membership_[clustered].argmax(axis=1) == model.labels_[clustered]).mean() > 0.98
+
+
+def test_all_pairs_only_of_few_rows():
+    with pytest.raises(ParameterError, match="all pairs"):
+        HDBSCAN(metric="cosine").fit(np.zeros((8193, 2)))
+
+
 def test_dtypes_and_membership(model, latent):
     assert model.labels_.dtype == np.int32
     assert model.probabilities_.dtype == model.membership_.dtype == np.float32
@@ -93,6 +125,13 @@ def test_one_cluster():
         {"cluster_selection_method": "best"},
         {"cluster_selection_epsilon": -1.0},
         {"max_cluster_size": 1},
+        {"alpha": 0.0},
+        {"leaf_size": 0},
+        {"cluster_selection_persistence": -0.1},
+        {"cluster_selection_epsilon_max": -1.0},
+        {"metric": "haversine"},
+        {"metric": "minkowski"},
+        {"algorithm": "fastest"},
     ],
 )
 def test_options_that_cannot_be(options, latent):

@@ -235,6 +235,8 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn
         own = {name: getattr(self, name) for name in _AS_THEY_ARE}
         return {
             **own,
+            # Left to itself the library takes a tree that does not know them, and fails.
+            **({"algorithm": "generic"} if self.metric in _PAIRWISE else {}),
             "min_cluster_size": size,
             "min_samples": min(min_samples, n_rows - 1),
             "cluster_selection_epsilon": float(self.cluster_selection_epsilon or 0.0),

@@ -68,8 +68,8 @@ def latent_scatter(
         dims = points.positions.shape[1]
         if dims < DIMS:
             figure = new_figure(width, width * (0.9 if dims == 2 else 0.5))
-            place = (0.07, 0.08, 0.91, 0.9) if dims == 2 else (0.06, 0.2, 0.9, 0.76)
-            draw_points(figure.add_axes(place), points, tally, look, sigmas)
+            whole = (0.07, 0.08, 0.91, 0.9) if dims == 2 else (0.06, 0.2, 0.9, 0.76)
+            draw_points(figure.add_axes(whole), points, tally, look, sigmas)
             return figure
         pairs = list(combinations(range(dims), 2))
         figure = new_figure(width, width)

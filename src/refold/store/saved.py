@@ -110,7 +110,7 @@ def entry_of_clustering(note: Mapping[str, Any], name: str) -> Mapping[str, Any]
         If there is none of that name, or its record is not as it was written.
     """
     stages = note["stages"]
-    entry = stages.get(f"{CLUSTERINGS}/{sound_name(name)}")
+    entry: Mapping[str, Any] | None = stages.get(f"{CLUSTERINGS}/{sound_name(name)}")
     if entry is None:
         there = ", ".join([OWN, *saved_names(note)])
         raise StoreError(
