@@ -1,18 +1,83 @@
-"""Commands about clusterings: `refold estimate-clusters RUN`, `refold stability RUN`, `refold compare A B`."""
+"""Commands about clusterings: made, listed, forgotten, counted, repeated, compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from refold.cli.options import AsJson, Memory, Workers
-from refold.cli.printing import out, print_json
+from refold.cli.options import AsJson, Memory, Workers, parameter
+from refold.cli.printing import out, print_json, print_table, short
+
+Store = Annotated[Path, typer.Argument(help="A run's store.")]
+
+
+def cluster(
+    store: Store,
+    name: Annotated[str, typer.Option("--name", help="What the clustering is kept as.")],
+    method: Annotated[
+        str, typer.Option(help="gaussian_mixture, hdbscan, kmeans or agglomerative.")
+    ] = "gaussian_mixture",
+    n_clusters: Annotated[int | None, typer.Option(help="How many; HDBSCAN finds their number itself.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other option of the method, as in covariance_type=tied; may be repeated."),
+    ] = None,
+    scan: Annotated[
+        str | None, typer.Option(help="What the run was made of, for mean signals, where the run keeps no features.")
+    ] = None,
+    neighbours: Annotated[int | None, typer.Option(help="Landmarks that vote on a pixel.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a clustering of that name.")] = False,
+    memory: Memory = None,
+    workers: Workers = None,
+    json_: AsJson = False,
+) -> None:
+    """Cluster the latent space of a run once more, and keep the clustering with it beside its own."""
+    from refold.reclustering import clusterings as found_in
+    from refold.reclustering import recluster
+
+    options = dict(map(parameter, set_ or []))
+    given: dict[str, Any] = {"scan": scan, "neighbours": neighbours, "memory": memory, "workers": workers}
+    recluster(store, name, method, n_clusters, overwrite=overwrite, **given, **options)
+    found = found_in(store)[name]
+    if json_:
+        print_json({"store": str(store), **found.as_dict()})
+        return
+    out.print(f"{found.clusters} clusters, {found.noise:.1%} noise", highlight=False)
+    out.print(f"see it  refold report {store} --clustering {name}", soft_wrap=True, highlight=False)
+
+
+def clusterings(store: Store, json_: AsJson = False) -> None:
+    """List the clusterings of a run: its own, and those that were added."""
+    from refold.reclustering import clusterings as found_in
+
+    found = {name: clustering.as_dict() for name, clustering in found_in(store).items()}
+    if json_:
+        print_json(found)
+        return
+    table = Table("name", "method", "clusters", "noise", "options")
+    for name, said in found.items():
+        table.add_row(name, said["method"], str(said["clusters"]), f"{said['noise']:.1%}", short(said["options"]))
+    print_table(table)
+
+
+def forget_clustering(
+    store: Store,
+    name: Annotated[str, typer.Argument(help="Of a clustering; see refold clusterings.")],
+    json_: AsJson = False,
+) -> None:
+    """Remove a clustering that was added to a run."""
+    from refold.reclustering import forget_clustering as forget
+
+    forget(store, name)
+    found = {"store": str(store), "forgotten": name}
+    print_json(found) if json_ else out.print(f"{name} is forgotten", highlight=False, markup=False)
 
 
 def estimate_clusters(
-    store: Annotated[Path, typer.Argument(help="A run's store.")],
+    store: Store,
     fewest: Annotated[int, typer.Option("--from", help="Fewest clusters to try.")] = 2,
     most: Annotated[int, typer.Option("--to", help="Most clusters to try.")] = 15,
     output: Annotated[
@@ -55,7 +120,7 @@ def compare(
 
 
 def stability(
-    store: Annotated[Path, typer.Argument(help="A run's store.")],
+    store: Store,
     repeats: Annotated[int, typer.Option(help="How often landmarks, embedding and clusters are found anew.")] = 10,
     dose: Annotated[float | None, typer.Option(help="Share of the counts that each repeat is given.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the repeats.")] = 0,
