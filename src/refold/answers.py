@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -99,7 +99,11 @@ def cluster_landmarks(options: Cluster, marks: xr.Dataset, scores: xr.DataArray)
         found["centres"] = (("cluster", "component"), centres)
         answer = assigned_to(NearestCentre(centres), rows.values)
     else:
-        fitted: Clusterer = model.fit(rows.values, weights=weights, **_places(options, marks, scores))
+        fitted: Clusterer = model.fit(
+            rows.values,
+            weights=weights,
+            **places_for(options, marks["landmark_pixel"].values, navigation_shape(scores)),
+        )
         found |= _gaussians(fitted)
         answer = assign_all(fitted, weights) if options.soft_labels and not found else fitted
     found |= {
@@ -110,11 +114,19 @@ def cluster_landmarks(options: Cluster, marks: xr.Dataset, scores: xr.DataArray)
     return xr.Dataset(found)
 
 
-def _places(options: Cluster, marks: xr.Dataset, scores: xr.DataArray) -> dict[str, Any]:
-    """Where the landmarks lie on the grid, for a method that can ask which of them are neighbours there."""
-    if options.method != "agglomerative":
-        return {}
-    return {"pixels": marks["landmark_pixel"].values, "grid": navigation_shape(scores)}
+def places_for(options: Cluster, pixels: Any, grid: Sequence[int]) -> dict[str, Any]:
+    """Where the landmarks lie on the grid, for a method that can ask which of them are neighbours there.
+
+    Parameters
+    ----------
+    options : Cluster
+        The section of the recipe.
+    pixels : ndarray of int
+        Flat indices of the landmarks.
+    grid : sequence of int
+        Navigation shape.
+    """
+    return {"pixels": pixels, "grid": tuple(grid)} if options.method == "agglomerative" else {}
 
 
 def _gaussians(fitted: Clusterer) -> dict[str, Any]:

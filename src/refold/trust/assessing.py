@@ -99,6 +99,12 @@ def stability(
     >>> found.maps.stability.dims, found.ari.shape
     (('y', 'x'), (3,))
     """
+    if isinstance(run, xr.Dataset) and "clustering" in run.attrs:
+        raise ParameterError(
+            f"the clustering {run.attrs['clustering']!r} that was added to a run",
+            "a run with its own clustering, which is what is repeated",
+            "open the run without a clustering, or make one whose recipe clusters so",
+        )
     finished = FinishedRun(run)
     varied = _checked(finished, repeats, vary, dose)
     asked = {"repeats": repeats, "vary": sorted(varied), "dose": dose, "random_state": random_state}

@@ -127,7 +127,9 @@ class Comparison:
         """
         from refold.trust.drawing import draw_comparison
 
-        return draw_comparison(self, theme=theme, width=width)
+        clusters = 1 + max(self.jaccard.size - 1, int(self.counterparts.max(initial=-1)))
+        maps = (self.labels, self.matched, self.differs)
+        return draw_comparison(*maps, clusters=clusters, share=self.share, theme=theme, width=width)
 
 
 def compare(a: Any, b: Any, *, memory: int | str | None = None, workers: int | None = None) -> Comparison:
@@ -136,7 +138,7 @@ def compare(a: Any, b: Any, *, memory: int | str | None = None, workers: int | N
     Parameters
     ----------
     a, b : path-like or xarray.Dataset
-        Runs: their stores, or what `refold.run` or `refold.open_run` gave.
+        Runs: their stores, or what `refold.run` or `refold.open_run` gave; that may also be two clusterings of one run.
     memory, workers
         As for `refold.run`.
 
@@ -197,7 +199,8 @@ def compare(a: Any, b: Any, *, memory: int | str | None = None, workers: int | N
 def _opened(run: Any, fallback: str) -> tuple[str, xr.Dataset]:
     """A run, and what to call it."""
     dataset = run if isinstance(run, xr.Dataset) else open_run(run)
-    return str(dataset.encoding.get("source", fallback)), dataset
+    added = f" ({dataset.attrs['clustering']})" if "clustering" in dataset.attrs else ""
+    return str(dataset.encoding.get("source", fallback)) + added, dataset
 
 
 def _labels(run: xr.Dataset, name: str) -> xr.DataArray:

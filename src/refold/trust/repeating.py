@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from refold.cluster import Clusterer, assign_all, clusterer_of
-from refold.cube import n_features
-from refold.embed import LATENT_GAP, UMAP, Landmarks, draw_together
+from refold.answers import clusterer_for, places_for
+from refold.cluster import Clusterer, assign_all
+from refold.cube import n_features, navigation_shape
+from refold.embed import UMAP, Landmarks, draw_together
 from refold.embed.drawing import Drawn, Picked
 from refold.engine import Block, Once, Where, sweep
 from refold.recipe import Recipe
@@ -149,7 +150,7 @@ def make_repeats(
     for at, seed in enumerate(seeds):
         known = picks[at].again() if picks else run.marks
         marks = Marks(draws[at].pixels_, draws[at].rows_, draws[at].weights_) if draws else known
-        labels = cluster(run.recipe, marks, seed if "seed" in vary else None)
+        labels = cluster(run.recipe, marks, navigation_shape(run.scores), seed if "seed" in vary else None)
         repeats.append(Repeat(marks, labels, picks[at].rows() if picks else run.marks.rows_))
     return repeats
 
@@ -176,7 +177,7 @@ def _draw(cube: xr.DataArray, makers: Sequence[Any], views: Sequence[View]) -> N
     draw_together([maker.steps(view.of(cube)) for maker, view in zip(makers, views, strict=True)], traverse)
 
 
-def cluster(recipe: Recipe, marks: Marks, seed: int | None) -> Labels:
+def cluster(recipe: Recipe, marks: Marks, grid: Sequence[int], seed: int | None) -> Labels:
     """Lay landmarks out and cluster them, as the recipe says.
 
     Parameters
@@ -185,6 +186,8 @@ def cluster(recipe: Recipe, marks: Marks, seed: int | None) -> Labels:
         Of the run.
     marks : Marks
         Landmarks.
+    grid : sequence of int
+        Navigation shape of the scores.
     seed : int, optional
         In place of the recipe's.
 
@@ -197,12 +200,9 @@ def cluster(recipe: Recipe, marks: Marks, seed: int | None) -> Labels:
     if embedded:
         options = recipe.section("embed")
         rows = UMAP(**(options if seed is None else {**options, "random_state": seed})).fit_transform(rows)
-    options = recipe.section("cluster")
-    if seed is not None and "random_state" in options:
-        options["random_state"] = seed
-    if options.get("cluster_selection_epsilon", 0) is None:
-        options["cluster_selection_epsilon"] = LATENT_GAP if embedded else 0.0
-    model: Clusterer = clusterer_of(recipe.cluster.method, **options).fit(rows, weights=marks.weights_)
+    section = recipe.cluster if seed is None else replace(recipe.cluster, random_state=seed)
+    places = places_for(section, marks.pixels_, grid)
+    model: Clusterer = clusterer_for(section, embedded=embedded).fit(rows, weights=marks.weights_, **places)
     found = assign_all(model, marks.weights_) if recipe.cluster.soft_labels else model
     return np.asarray(found.labels_, np.int32)
 
