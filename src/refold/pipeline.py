@@ -22,7 +22,7 @@ from refold.parts import cubes_given
 from refold.planning.forecast import Forecast
 from refold.recipe import Recipe
 from refold.report import write_report
-from refold.stages import BINNED, CLUSTER, EMBED, FEATURES, FUSED, LABELS, REDUCE, STATISTICS, Work
+from refold.stages import BINNED, CLUSTER, EMBED, FEATURES, FUSED, LABELS, REDUCE, STATISTICS, TRAINING, Work
 from refold.store import RunStore, StageRecord, enter, free_disk, open_run, stage_fingerprint, versions
 
 
@@ -40,18 +40,21 @@ class Stage:
         Group that it writes and whose arrays are the run's answer: they end in the root.
     packages : tuple of str
         Packages whose version changes its result.
+    resumes : tuple of str
+        Folders of the store that it goes on with if it was interrupted; they go when it is done.
     """
 
     name: str
     groups: tuple[str, ...] = ()
     answer: str | None = None
     packages: tuple[str, ...] = ("refold",)
+    resumes: tuple[str, ...] = ()
 
 
 STAGES = (
     Stage("features", (FEATURES,)),
     Stage("fuse", (FUSED,)),
-    Stage("reduce", (REDUCE,)),
+    Stage("reduce", (REDUCE,), resumes=(TRAINING,)),
     Stage("embed", (EMBED,), packages=("refold", "umap-learn", "numba")),
     Stage("cluster", (CLUSTER,), packages=("refold", "hdbscan")),
     Stage("labels", (BINNED,), answer=LABELS),
@@ -229,9 +232,11 @@ def _do_all(work: Work) -> tuple[dict[str, StageRecord], list[str]]:
     expected, store = _fingerprints(work), work.store
     kept = store.keep_only(expected)
     stages = [stage for stage in STAGES if _takes_part(work, stage.name, kept)]
+    if "reduce" not in kept:
+        work.reducer.check_ready()
     for stage in stages:
         if stage.name not in kept:
-            store.clear()
+            store.clear(spare=stage.resumes)
             record = _do(work, stage, expected[stage.name])
             store.finish(stage.name, record, stage.groups, stage.answer)
     records = store.records

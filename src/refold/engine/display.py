@@ -55,6 +55,11 @@ class DisplayedProgress(Progress):
             rate = self._bytes / elapsed / 1e9 if elapsed else 0.0
             self.bar.update(self._task, advance=blocks, rate=rate)
 
+    def relabel(self, label: str) -> None:
+        """Call the bar something else."""
+        if self._task is not None:
+            self.bar.update(self._task, description=label)
+
     def stop(self) -> None:
         """Leave the bar as it is."""
         super().stop()

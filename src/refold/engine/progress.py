@@ -52,6 +52,9 @@ class Progress:
             self.tally.bytes_seen += n_bytes
             self.tally.chunks_read += chunks_read
 
+    def relabel(self, label: str) -> None:
+        """What goes on is now called something else, as in the next epoch of a training."""
+
     def ran(self, tasks: int) -> None:
         """Some tasks are done."""
         with self._lock:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from refold.planning.rates import FALLBACK, Rates
 
-Name = Literal["scatter", "subspace", "incremental", "noise", "factors"]
+Name = Literal["scatter", "subspace", "incremental", "noise", "factors", "network"]
 
 _SWEEPS = 3  # that subspace iteration takes, as a rule: one for a start, two for images
 _START = 32  # columns that the first of them multiplies by
@@ -24,8 +24,8 @@ class SolverChoice:
 
     Parameters
     ----------
-    name : {"scatter", "subspace", "incremental", "noise", "factors"}
-        The solver; the last two are those of MNF and of NMF.
+    name : {"scatter", "subspace", "incremental", "noise", "factors", "network"}
+        The solver; the last three are those of MNF, of NMF and of the autoencoder.
     sweeps : int
         Sweeps that it is expected to make.
     state_bytes : int

@@ -14,11 +14,11 @@ from refold.recipe.checking import Section, option
 
 @dataclass(frozen=True)
 class Reduce(Section):
-    """Components of the scan. See `refold.PCA`, `refold.MNF`, `refold.NMF` and `refold.ICA`.
+    """Components of the scan. See `refold.PCA`, `refold.MNF`, `refold.NMF`, `refold.ICA` and `refold.Autoencoder`.
 
     Parameters
     ----------
-    method : {"pca", "mnf", "nmf", "ica", "none"}
+    method : {"pca", "mnf", "nmf", "ica", "autoencoder", "none"}
         What reduces the features; ``"none"`` takes these themselves as scores. Options of which nothing else is said
         are those of principal components alone.
     n_components : int or float
@@ -44,7 +44,7 @@ class Reduce(Section):
         Any other parameter of the method's class.
     """
 
-    method: Literal["pca", "mnf", "nmf", "ica", "none"] = "pca"
+    method: Literal["pca", "mnf", "nmf", "ica", "autoencoder", "none"] = "pca"
     n_components: int | float = option(20, fraction=True, example="20, or 0.99 of the variance")
     center: bool = True
     scaling: Literal["none", "standard", "poisson"] | None = None
@@ -58,7 +58,7 @@ class Reduce(Section):
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of the model that the method names."""
-        if self.method in ("pca", "none"):
+        if self.method in _PRINCIPAL:
             own = {name: value for name, value in super().arguments().items() if name != "outliers"}
         else:
             seed = {} if self.method == "mnf" else {"random_state": self.random_state}
@@ -72,13 +72,13 @@ class Reduce(Section):
         super().__post_init__()
         if self.outliers and self.method == "none":
             raise RecipeError("reduce.outliers without components", "a method that leaves a residual", "leave it out")
-        if self.method in ("mnf", "nmf", "ica") and isinstance(self.n_components, float):
+        if self.method not in _PRINCIPAL and isinstance(self.n_components, float):
             raise RecipeError(
                 f"reduce.n_components = {self.n_components} with reduce.method = {self.method!r}",
                 "a whole number: only principal components are kept by their share of the variance",
                 "write n_components = 5",
             )
-        for item in fields(self) if self.method in ("mnf", "nmf", "ica") else ():
+        for item in fields(self) if self.method not in _PRINCIPAL else ():
             if item.name in _OF_PCA and getattr(self, item.name) != item.default:
                 raise RecipeError(
                     f"reduce.{item.name} with reduce.method = {self.method!r}",
@@ -87,6 +87,7 @@ class Reduce(Section):
                 )
 
 
+_PRINCIPAL = ("pca", "none")
 _OF_PCA = ("center", "scaling", "solver", "oversampling", "tol", "max_sweeps", "outliers")
 
 

@@ -1,5 +1,6 @@
 """Fewer numbers for each pixel that still say what it is."""
 
+from refold.reduce.autoencoder import Autoencoder
 from refold.reduce.decomposition import Decomposition, decompose
 from refold.reduce.elbow import elbow_position
 from refold.reduce.ica import ICA
@@ -15,6 +16,7 @@ __all__ = [
     "MNF",
     "NMF",
     "PCA",
+    "Autoencoder",
     "Decomposition",
     "Online",
     "Outliers",

@@ -13,6 +13,7 @@ import xarray as xr
 from refold.report.canvas import ThemeName, png
 from refold.report.clusters import cluster_gallery
 from refold.report.latent import latent_scatter
+from refold.report.losses import has_losses, loss_curve
 from refold.report.maps import label_map, probability_map, residual_map
 from refold.report.memberships import membership_maps, memberships_name
 from refold.report.metrics import criteria_of, metric_curves
@@ -74,6 +75,7 @@ def _drawings(dataset: xr.Dataset, theme: ThemeName, tally: Tally) -> dict[str, 
     maybe = {
         "clusters": (bool(cubes) or memberships_name(dataset), partial(cluster_gallery, dataset, **shared)),
         "latent": (latent_name(dataset), partial(latent_scatter, dataset, **shared)),
+        "losses": (has_losses(dataset), partial(loss_curve, dataset, theme=theme)),
         "memberships": (memberships_name(dataset), partial(membership_maps, dataset, **shared)),
         "metrics": (criteria_of(dataset), partial(metric_curves, dataset, theme=theme)),
         "probability": (_is_map(dataset, "probability", navigation), partial(probability_map, dataset, theme=theme)),

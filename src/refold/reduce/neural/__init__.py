@@ -1,0 +1,1 @@
+"""Networks that squeeze pixels through a few numbers: what they are, how they are trained, what is kept of it."""
