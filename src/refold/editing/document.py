@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from reprlib import repr as shortened
 from typing import Any, NoReturn
 
+from refold.editing.geometry import shortened
 from refold.editing.history import MAX_OPERATIONS, History
 from refold.editing.operations import Frame, Merge, Operation, Recolour, Rename, Reset, Split
 from refold.editing.selections import Selection

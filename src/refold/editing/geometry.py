@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from math import isfinite
-from reprlib import repr as shortened
+from reprlib import repr as _abridged
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +23,7 @@ Rows = npt.NDArray[Any]
 SPACES: tuple[Space, ...] = get_args(Space)
 MAX_RUNS = 1_000_000
 """Runs of neighbouring pixels that a list of pixels may have."""
+_SHORT = 80
 _LARGEST = 1e30  # products of two such numbers are far from the largest float64
 _MAX_DIM = 64  # no latent space has as many dims that anybody selects in
 _CELLS = 512  # along a side of the raster that is laid over a polygon
@@ -156,3 +157,8 @@ def check_runs(runs: Runs) -> None:
         raise ParameterError("runs of pixels that overlap or fall", "rising ones", "pass indices of pixels")
     if ends[-1] > np.iinfo(np.int64).max:
         raise ParameterError("a pixel past any grid", "pixels of some grid", "pass indices of pixels")
+
+
+def shortened(value: object) -> str:
+    """What was met, as an error says it: not all of a list of thousands."""
+    return _abridged(value)[:_SHORT]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from reprlib import repr as shortened
 
 from refold.colours import palette
+from refold.editing.geometry import shortened
 from refold.editing.selections import Selection
 from refold.errors import ParameterError
 

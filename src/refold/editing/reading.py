@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from reprlib import repr as shortened
 from typing import Any
 
-from refold.editing.geometry import MAX_RUNS
+from refold.editing.geometry import MAX_RUNS, shortened
 from refold.editing.selections import MAX_PARTS, MAX_POINTS, AllOf, AnyOf, Not, Pixels, Selection
 from refold.errors import ParameterError
 
