@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refold.explore.grounds import Ground, grounds_of
-from refold.explore.raster import Cells, View, levelled_palette
+from refold.explore.histogram import Bars
+from refold.explore.raster import Cells, Groups, View, levelled_palette
 from refold.report.colours import NOISE
 from refold.report.points import limits_of
 
@@ -39,16 +40,16 @@ class Drawing:
         self.grounds: dict[str, Ground] = grounds_of(model.run, model.scan, rows.thinning)
         self.limits = [limits_of(_finite(column)) for column in rows.positions.T]
         self._grey: dict[str, NDArray[np.uint8]] = {}
-        self._cells: Cells | None = None
+        self._cells: Cells | Bars | None = None
+        self._groups: tuple[Any, Groups] | None = None
         self._key: tuple[Any, ...] = ()
 
     # --- the map ------------------------------------------------------------------------------------------------------
 
     def picture(self, values: NDArray[Any]) -> NDArray[Any]:
         """Cut the picture that is shown out of values of all rows in memory: (row, column), the first row on top."""
-        return values.reshape(self.model.rows.thinning.slices, *self.model.rows.thinning.shape)[
-            self.model.options.slice
-        ]
+        thinning = self.model.rows.thinning
+        return np.asarray(values.reshape(thinning.slices, *thinning.shape)[self.model.options.slice])
 
     def map_image(self) -> NDArray[Any]:
         """Piece numbers of the phase map; see `Pieces`."""
@@ -81,10 +82,17 @@ class Drawing:
     @property
     def has_latent(self) -> bool:
         """Whether there is a latent space to draw."""
-        return self.model.rows.positions.shape[1] > 0
+        return bool(self.model.rows.positions.shape[1])
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the latent space has one dim, so that a histogram is drawn of it."""
+        return self.model.rows.positions.shape[1] == 1
 
     def whole_view(self, width: int, height: int) -> View:
         """The window that shows all of the latent space, less the farthest thousandth."""
+        if self.is_line:
+            return View(*self.limits[0], 0.0, 1.0, width, height)
         (left, right), (bottom, top) = (self.limits[dim] for dim in self.model.options.dims)
         return View(left, right, bottom, top, width, height)
 
@@ -93,11 +101,20 @@ class Drawing:
         key = (view, self.model.options.share, self.model.options.dims)
         if self._cells is None or self._key != key:
             x, y = (self.model.rows.positions[:, dim] for dim in self.model.options.dims)
-            self._cells, self._key = Cells(view, x, y, self.model.options.share), key
-        ids = [-1, *self.model.colours]
-        group = np.zeros(max(ids) + 2, np.int32)
-        group[np.array(ids) + 1] = np.arange(len(ids))
-        return self._cells.image(group[self.model.pieces.ids + 1][self.model.pieces.image], len(ids))
+            share = self.model.options.share
+            self._cells, self._key = Bars(view, x, share) if self.is_line else Cells(view, x, y, share), key
+        return self._cells.image(self._grouped())
+
+    def _grouped(self) -> Groups:
+        """The rows by cluster, noise first; ordered anew only after an edit that moved any."""
+        pieces = self.model.pieces
+        key = (pieces.version, pieces.ids.tobytes(), tuple(self.model.colours))
+        if self._groups is None or self._groups[0] != key:
+            ids = [-1, *self.model.colours]
+            place = np.zeros(max(ids) + 2, np.int32)
+            place[np.array(ids) + 1] = np.arange(len(ids))
+            self._groups = key, Groups(place[pieces.ids + 1][pieces.image], len(ids))
+        return self._groups[1]
 
     def latent_palette(self) -> list[str]:
         """Colours of the numbers of `latent_image`."""
@@ -121,7 +138,7 @@ class Drawing:
         if not self.has_latent:
             return None
         x, y = (float(self.model.rows.positions[row, dim]) for dim in self.model.options.dims)
-        return (x, y) if np.isfinite(x + y) else None
+        return (x, 0.5 if self.is_line else y) if np.isfinite(x + y) else None
 
     def pixel_of(self, row: int) -> tuple[int, int] | None:
         """Column and row on the map; None where that is another picture of the stack than is shown."""

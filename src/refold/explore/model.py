@@ -159,6 +159,8 @@ class Model:
             self.clear()
         elif space == "map":
             self.select(self._in_slice(Selection.lasso(zip(y, x, strict=True), "map")))
+        elif self.drawing.is_line:
+            self.box(min(x), max(x), 0.0, 1.0, space)
         else:
             self.select(Selection.lasso(zip(x, y, strict=True), "embedding", self.options.dims))
 
@@ -166,7 +168,7 @@ class Model:
         """Select what lies in a box drawn in the latent space, or on the map; see `lasso`."""
         if space == "map":
             self.select(self._in_slice(Selection.box(y0, y1, x0, x1, "map")))
-        elif self.options.dims[0] == self.options.dims[1]:  # of one dim a histogram is drawn
+        elif self.drawing.is_line:
             self.select(Selection.box(x0, x1, x0, x1, "embedding", self.options.dims))
         else:
             self.select(Selection.box(x0, x1, y0, y1, "embedding", self.options.dims))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from refold.explore import kernels
 
-__all__ = ["LEVELS", "Cells", "View", "levelled_palette"]
+__all__ = ["LEVELS", "Cells", "Groups", "View", "levelled_palette"]
 
 LEVELS = 8
 """Shades of density."""
@@ -46,6 +46,21 @@ class View:
         return int(b) * self.width + int(a)
 
 
+class Groups:
+    """Rows in the order of their groups.
+
+    Parameters
+    ----------
+    group : numpy.ndarray
+        Int32 (row,).
+    number : int
+        How many groups there are.
+    """
+
+    def __init__(self, group: NDArray[np.int32], number: int) -> None:
+        self.order, self.begins = kernels.order_by(group, number)
+
+
 class Cells:
     """The rows in the cells of a view.
 
@@ -76,15 +91,13 @@ class Cells:
         self.total: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self.first: NDArray[np.int32] = np.zeros(0, np.int32)
 
-    def image(self, group: NDArray[np.int32], groups: int) -> NDArray[np.uint16]:
+    def image(self, groups: Groups) -> NDArray[np.uint16]:
         """Draw the cells.
 
         Parameters
         ----------
-        group : numpy.ndarray
-            Int32 (row,): 0 for what lies behind the rest, noise.
-        groups : int
-            How many.
+        groups : Groups
+            The first of which is drawn behind the others.
 
         Returns
         -------
@@ -95,8 +108,7 @@ class Cells:
         cells = self.view.width * self.view.height
         who, count = np.full(cells, -1, np.int32), np.zeros(cells, np.uint32)
         self.total, self.first = np.zeros(cells, np.uint32), np.full(cells, -1, np.int32)
-        order, begins = kernels.order_by(group, groups)
-        kernels.gather(self.index, order, begins, 1, who, count, self.total, self.first)
+        kernels.gather(self.index, groups.order, groups.begins, 1, who, count, self.total, self.first)
         self._spread(who)
         level = _levels(self.total)
         shown = self.near >= 0

@@ -76,8 +76,7 @@ label, .bk-slider-title {{ color: var(--muted); font-size: 12px; }}
 """
 
 FIGURE = """
-:host { background: var(--paper); outline: none !important; }
-:host(:focus), :host(:focus-visible) { outline: none !important; }
+:host { background: var(--paper); --highlight-color: transparent; }
 """
 
 TABLE = f"""
