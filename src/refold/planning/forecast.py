@@ -263,7 +263,7 @@ def _labels(sizes: Sizes) -> StageForecast:
         seconds=_clock(sizes).voting(sizes.n_pixels, sizes.n_landmarks, sizes.n_components),
         sweeps=1,
         bytes_written=sizes.full_pixels * (8 + 4 * sizes.n_latent),
-        **_landmark_memory(sizes),
+        **_landmark_memory(sizes, blocks=2),
     )
 
 
@@ -290,10 +290,11 @@ def _sweep_memory(sizes: Sizes, base: int = BASE_MEMORY, training: int = 0) -> d
     return {"data_memory": data, "peak_memory": base + data + _PIXEL_BYTES * sizes.n_pixels}
 
 
-def _landmark_memory(sizes: Sizes) -> dict[str, Any]:
-    """Landmarks, and blocks of scores."""
+def _landmark_memory(sizes: Sizes, blocks: int = 1) -> dict[str, Any]:
+    """Landmarks, and blocks of scores; two of each where answers are written, which with memberships are as large."""
     landmarks = sizes.n_landmarks * (_SCORE_BYTES * sizes.n_components + _LANDMARK_BYTES)
-    base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + min(sizes.block_memory, 3 * sizes.scores_bytes)
+    scores = blocks * min(sizes.block_memory, 3 * sizes.scores_bytes)
+    base = (_MANIFOLD_MEMORY if sizes.n_latent else BASE_MEMORY) + scores
     return {"data_memory": landmarks, "peak_memory": base + landmarks + _DRAWN_BYTES * sizes.n_pixels}
 
 
