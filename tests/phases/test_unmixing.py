@@ -296,3 +296,34 @@ def test_too_few_steps_are_warned_of():
     run, _ = mixed(np.random.default_rng(0).random((6, 4)))
     with pytest.warns(ConvergenceWarning, match="after 2 steps"):
         assert not refold.unmix(run, 3, max_iter=2, tol=0).converged
+
+
+# --- a recorded scan --------------------------------------------------------------------------------------------------
+
+
+def test_the_core_and_the_shell_of_recorded_particles_come_apart(shared_data, tmp_path):
+    run = refold.run(
+        shared_data / "eds" / "core_shell.hspy",
+        store=tmp_path / "a.run.zarr",
+        report=False,
+        embed="none",
+        n_components=4,
+        scaling="poisson",
+        crop={"energy": (0.35, 12.0)},
+        cluster={"method": "kmeans", "n_clusters": 6},
+    )
+    found = refold.unmix(run, 3)
+    lines = {"Pt": (9.2, 9.7), "Fe": (6.2, 6.6), "C": (1.6, 1.9)}  # Pt La, Fe Ka; Si Ka of the support
+    areas = {name: found.components.sel(energy=slice(*span)).sum("energy") for name, span in lines.items()}
+    core, shell = int(areas["Pt"].argmax("component")), int((areas["Fe"] - areas["Pt"]).argmax("component"))
+    assert core != shell
+    assert float(areas["Pt"][core]) > 4 * float(areas["Pt"][shell])
+    maps = found.abundances("pixels").values
+    # Cores are compact, and shells lie around them: the ring just outside of a core is shell.
+    inside = maps[..., core] > 0.6
+    near = np.zeros_like(inside)
+    for down, across in ((-5, 0), (5, 0), (0, -5), (0, 5)):
+        near |= np.roll(inside, (down, across), (0, 1))
+    ring = near & ~(maps[..., core] > 0.3)
+    assert maps[ring][:, shell].mean() > 2 * maps[~near & ~inside][:, shell].mean()
+    assert maps[inside][:, shell].mean() < 0.5 * maps[ring][:, shell].mean()

@@ -165,7 +165,7 @@ def _write_csv(place: Path, axis: Axis, taken: tuple[Cluster, ...], values: Any,
 def _write_msa(place: Path, axis: Axis, cluster: Cluster, values: Any, signal_type: str) -> None:
     from rsciio.msa import file_writer
 
-    step = float(axis.values[1] - axis.values[0]) if len(axis.values) > 1 else 1.0
+    step = float(axis.values[-1] - axis.values[0]) / max(len(axis.values) - 1, 1) or 1.0
     said = {"size": len(values), "scale": step, "offset": float(axis.values[0]), "name": axis.name, "units": axis.unit}
     metadata = {"General": {"title": cluster.name}, "Signal": {"signal_type": signal_type}}
     signal = {"data": np.asarray(values), "axes": [said], "metadata": metadata, "original_metadata": {}}

@@ -24,6 +24,7 @@ from refold.reduce.nonnegative.unmixing import Sums, Unmix, Unmixing
 Vector = npt.NDArray[np.float64]
 
 _NOTHING_LEFT = 1e-9  # of the spectra: less than this is rounding, in which there is nothing to start from
+_AS_GIVEN = 1e-6  # an error of so much of the spectra, which are means in single precision, is none that could fall
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def unmix(
     normalise: bool = True,
     start: Iterable[int | str] = (),
     cube: str | None = None,
-    tol: float = 1e-9,
-    max_iter: int = 5000,
+    tol: float = 1e-8,
+    max_iter: int = 2000,
     random_state: int = 0,
 ) -> Unmixed:
     """Find what the spectra of clusters are mixed of, by nonnegative matrix factorisation.
@@ -204,7 +205,8 @@ def unmix(
         spectra = spectra.copy(data=rows.reshape(spectra.shape))
     first = _first(rows, n_components, begin, random_state)
     found = alternate(_looker(rows), first, tol=tol, max_iter=max_iter)
-    if not found.converged:
+    converged = found.converged or found.error <= _AS_GIVEN * float(np.linalg.norm(rows))
+    if not converged:
         _warn(max_iter)
     factors, weights = _settled(found, rows, len(begin))
     left = rows - weights @ factors
@@ -217,7 +219,7 @@ def unmix(
         normalised=normalise,
         reconstruction_error=float(np.linalg.norm(left)),
         n_iter=len(found.errors),
-        converged=found.converged,
+        converged=converged,
         run=run,
         cube=cube,
     )
@@ -301,16 +303,24 @@ def _loadings(factors: Vector, rows: Vector) -> Vector:
 
 
 def _looker(rows: Vector) -> Any:
-    """What `alternate` asks: what all rows say of some factors."""
+    """What `alternate` asks: what all rows say of some factors, whose lengths do not matter.
+
+    They are made the same, since least squares by normal equations lose digits where they differ by much.
+    """
     told = Block(rows, 1), Where((slice(0, len(rows)),), (len(rows),))
 
     def look(factors: Vector) -> Sums:
-        visitor = Unmix(factors, None)
+        visitor = Unmix(_of_length_one(factors), None)
         state = visitor.start()
         visitor.visit(state, *told)
         return visitor.finish(state)
 
     return look
+
+
+def _of_length_one(factors: Vector) -> Vector:
+    lengths = np.linalg.norm(factors, axis=1, keepdims=True)
+    return np.asarray(factors / np.where(lengths > 0, lengths, 1.0))
 
 
 def _warn(max_iter: int) -> None:

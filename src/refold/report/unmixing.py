@@ -26,7 +26,8 @@ __all__ = ["abundance_maps", "unmixing"]
 Floats = NDArray[np.float64]
 
 _INK = "#0072b2"
-_EDGE, _GAP, _TITLE, _FOOT = 0.1, 0.3, 0.24, 0.55
+_EDGE, _GAP, _TITLE = 0.1, 0.3, 0.24
+_FOOT = (0.55, 0.95)  # inches below numbers, and below names
 _HIGH = 1.15  # inches of a row
 _BAR = (0.16, 0.42)  # inches of a bar, at least and at most
 _BINS, _SIDE = 2048, 256
@@ -72,7 +73,8 @@ def unmixing(found: Any, *, theme: ThemeName = "light", width: float = 8.0, disp
         left = _EDGE + (0.6 if signal.pattern else 0.0)
         step = _HIGH + _TITLE + _GAP
         count = components.sizes["component"]
-        figure = new_figure(left + wide + _GAP + 0.25 + bars + _EDGE, count * step - _GAP + _FOOT + _EDGE)
+        foot = _FOOT[_named(found)]
+        figure = new_figure(left + wide + _GAP + 0.25 + bars + _EDGE, count * step - _GAP + foot + _EDGE)
         top = float(max(np.nanmax(weights.values), 0.0)) or 1.0
         for i in range(count):
             y, last = _EDGE + _TITLE + i * step, i == count - 1
@@ -176,8 +178,7 @@ def _bars(axes: Axes, found: Any, i: int, top: float, look: Look, *, last: bool)
     axes.bar(places, heights, color=colours, width=0.8)
     axes.set(xlim=(-0.6, len(heights) - 0.4), ylim=(0, top * 1.04))
     axes.set_xticks(places, [_short(cluster) for cluster in found.clusters] if last else [])
-    named = any(len(_short(cluster)) > 2 for cluster in found.clusters)
-    axes.tick_params(axis="x", length=0, rotation=90 if named else 0)
+    axes.tick_params(axis="x", length=0, rotation=90 if _named(found) else 0)
     axes.yaxis.set_major_locator(_few_ticks())
     if i == 0:
         what = "share of the signal" if found.normalised else "weight"
@@ -188,6 +189,11 @@ def _few_ticks() -> Any:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(3, steps=[1, 2, 5, 10])
+
+
+def _named(found: Any) -> bool:
+    """Whether anything longer than a number is written below the bars."""
+    return any(len(_short(cluster)) > 2 for cluster in found.clusters)
 
 
 def _short(cluster: Any) -> str:
