@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from refold.errors import EditConflictError
-from refold.explore.controls import button, text, write
+from refold.explore.controls import button, markup, text, write
 from refold.explore.style import FIELD
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _Conflict:
 
     def ask(self, error: EditConflictError) -> None:
         """Ask."""
-        self.said.object = text("p", f"Not saved: {error.found}.", kind="wrong").object
+        self.said.object = markup("p", f"Not saved: {error.found}.", kind="wrong")
         self.name.value = f"{self.model.edits.name}-2"
         self.view.visible = True
 
