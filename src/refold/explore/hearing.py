@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from refold.explore.background import Background
 from refold.explore.choice import Choice
 from refold.explore.explorer import Explorer
 from refold.explore.model import Model
-from refold.explore.signals import MeanSignal, MeanSignals
+
+if TYPE_CHECKING:
+    from refold.explore.signals import MeanSignal, MeanSignals
 
 _PIXELS = 1 << 22  # of a thinned run that are looked at at once
 _FROM = {
@@ -45,6 +47,8 @@ class Sources:
 
     def of(self, run: xr.Dataset, clustering: str | None) -> MeanSignals:
         """The signals of one clustering of the run."""
+        from refold.explore.signals import MeanSignals  # what prepares scans takes long to import
+
         with self._lock:
             if clustering not in self._known:
                 self._known[clustering] = MeanSignals(run, self.scan, memory=self.memory)
