@@ -102,7 +102,12 @@ def histories(draw: st.DrawFn, frame: Frame = FRAME, most: int = 6, noise: bool 
 def junk() -> st.SearchStrategy[Any]:
     """Anything that JSON can hold."""
     leaves = st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.just(10**400)
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=5),
+        st.just(10**400),
     )
     return st.recursive(
         leaves,

@@ -90,6 +90,8 @@ def test_a_clock_that_was_set_back_changes_nothing() -> None:
 @example(b'{"kind":' + b"9" * 5000 + b"}")
 @example(b'{"kind":"refold edits","kind":"refold edits"}')
 @example(b'{"kind":"refold edits","format":NaN}')
+@example(document().to_bytes().replace(b'"cursor":4', b'"cursor":Infinity'))
+@example(document().to_bytes().replace(b'"cursor":4', b'"cursor":1e999'))
 def test_bytes_that_are_no_edits_are_refused(data: bytes) -> None:
     with pytest.raises(EditsError):
         read(data)
