@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from refold.explore.style import TABLE
+from refold.explore.style import LIST
 from refold.report.colours import NOISE
 from refold.report.words import count
 
 if TYPE_CHECKING:
     from refold.explore.model import Model
 
-__all__ = ["ClusterList", "entries"]
+__all__ = ["ClusterList", "Entry", "entries"]
 
 _NOISE_ID = -1
-# Names come from files that others may have written: <%- %> escapes them, <%= %> would not.
-_SWATCH = '<div class="swatch" style="background: <%- value %>"></div>'
-_NAME = '<span title="<%- value %>"><%- value %></span>'
-_SIZE = '<div class="size"><%- value %></div>'
 
 
-def entries(model: Model) -> dict[str, list[Any]]:
-    """What the list shows: id, colour, name and size of each cluster, noise last.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the list.
+
+    Attributes
+    ----------
+    id : int
+        Of the cluster; -1 for noise.
+    name, colour : str
+    size : str
+        Its pixels; of a run too large to be held, without a count of its own, it begins with ``≈``.
+    """
+
+    id: int
+    name: str
+    colour: str
+    size: str
+
+
+def entries(model: Model) -> list[Entry]:
+    """List the clusters as they are now, noise last.
 
     Parameters
     ----------
@@ -29,23 +46,19 @@ def entries(model: Model) -> dict[str, list[Any]]:
 
     Returns
     -------
-    dict of str to list
-        Sizes as texts; of a run too large to be held, without a count of its own, they begin with ``≈``.
+    list of Entry
     """
-    rows = [(cluster.id, cluster.colour, cluster.name, size_of(model, cluster.id)) for cluster in model.clusters]
+    found = [Entry(one.id, one.name, one.colour, _size(model, one.id, one.size)) for one in model.clusters]
     if model.counts.get(_NOISE_ID):
-        rows.append((_NOISE_ID, NOISE, "noise", size_of(model, _NOISE_ID)))
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 4
-    return dict(zip(("id", "colour", "name", "size"), map(list, columns), strict=True))
+        found.append(Entry(_NOISE_ID, "noise", NOISE, _size(model, _NOISE_ID, None)))
+    return found
 
 
-def size_of(model: Model, cluster: int) -> str:
-    """Write how many pixels a cluster has."""
-    known = {one.id: one.size for one in model.clusters}.get(cluster)
-    step = model.rows.thinning.step
-    if known is None and step > 1:
-        return f"≈ {count(model.counts.get(cluster, 0) * step * step)}"
-    return count(model.counts.get(cluster, 0) if known is None else known)
+def _size(model: Model, cluster: int, known: int | None) -> str:
+    held, step = model.counts.get(cluster, 0), model.rows.thinning.step
+    if step > 1 and known is None:
+        return f"≈ {count(held * step * step)}"
+    return count(held if known is None else known)
 
 
 class ClusterList:
@@ -54,46 +67,43 @@ class ClusterList:
     Parameters
     ----------
     model : Model
+    guarded : callable
+        Wraps what a tick does, so that errors are told and not lost.
     """
 
-    def __init__(self, model: Model) -> None:
-        from bokeh.models import ColumnDataSource, DataTable, HTMLTemplateFormatter, InlineStyleSheet, TableColumn
+    def __init__(self, model: Model, guarded: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+        import panel as pn
+        from bokeh.models import CheckboxGroup, InlineStyleSheet
 
         self.model = model
-        self._told = False
-        self.source = ColumnDataSource(entries(model))
-        columns = [
-            TableColumn(field=field, title=title, width=width, formatter=HTMLTemplateFormatter(template=template))
-            for field, title, width, template in (
-                ("colour", "", 26, _SWATCH),
-                ("name", "cluster", 118, _NAME),
-                ("size", "pixels", 74, _SIZE),
-            )
-        ]
-        self.table = DataTable(
-            source=self.source, columns=columns, selectable="checkbox", index_position=None, row_height=26,
-            header_row=True, sortable=False, reorderable=False, autosize_mode="none", sizing_mode="stretch_both",
-            min_height=120, name="clusters", css_classes=["clusters"], stylesheets=[InlineStyleSheet(css=TABLE)],
+        self._shown: list[Entry] = []
+        self.swatches = InlineStyleSheet(css="")
+        # Bokeh writes labels as text, so that a name that came with somebody's file is never markup.
+        self.group = CheckboxGroup(
+            name="clusters", css_classes=["clusters"], stylesheets=[InlineStyleSheet(css=LIST), self.swatches],
+            sizing_mode="stretch_both",
         )  # fmt: skip
-        self.source.selected.on_change("indices", self._ticked)
+        self.view: Any = pn.pane.Bokeh(self.group, sizing_mode="stretch_both", min_height=120, margin=0)
+        self.group.on_change("active", guarded(self._ticked))
 
     def fill(self) -> None:
         """Show the clusters as they are now."""
-        self._told = True
-        self.source.data = entries(self.model)
-        self._told = False
+        self._shown = entries(self.model)
+        self.group.labels = [entry.name for entry in self._shown]
+        self.swatches.css = "\n".join(
+            f"label:nth-of-type({place}) {{ --swatch: {entry.colour}; }} "
+            f'label:nth-of-type({place})::after {{ content: "{entry.size}"; }}'
+            for place, entry in enumerate(self._shown, 1)
+        )
         self.tick()
 
     def tick(self) -> None:
         """Tick what is chosen."""
-        ids = self.source.data["id"]
-        indices = [place for place, number in enumerate(ids) if number in self.model.chosen]
-        if sorted(self.source.selected.indices) != indices:
-            self._told = True
-            self.source.selected.indices = indices
-            self._told = False
+        active = [place for place, entry in enumerate(self._shown) if entry.id in self.model.chosen]
+        if sorted(self.group.active) != active:
+            self.group.active = active
 
     def _ticked(self, name: str, old: list[int], new: list[int]) -> None:
-        if not self._told:
-            ids = self.source.data["id"]
-            self.model.choose(ids[place] for place in new if place < len(ids))
+        ids = sorted(self._shown[place].id for place in new if place < len(self._shown))
+        if ids != sorted(self.model.chosen):
+            self.model.choose(ids)

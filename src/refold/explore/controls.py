@@ -34,9 +34,11 @@ def markup(tag: str, content: str, more: str = "", kind: str = "") -> str:
 def button(label: str, name: str, hint: str, pressed: Callable[..., None], **options: Any) -> Any:
     """A button, with its name as its CSS class."""
     import panel as pn
+    from bokeh.models import Tooltip
 
+    below = Tooltip(content=hint, position="bottom")  # beside it would lie over the next one
     made = pn.widgets.Button(
-        name=label, css_classes=[name], stylesheets=[BUTTON], description=hint, margin=0, height=28, **options
+        name=label, css_classes=[name], stylesheets=[BUTTON], description=below, margin=0, height=28, **options
     )
     made.on_click(pressed)
     return made

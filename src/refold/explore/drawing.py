@@ -87,7 +87,7 @@ class Drawing:
     @property
     def is_line(self) -> bool:
         """Whether the latent space has one dim, so that a histogram is drawn of it."""
-        return self.model.rows.positions.shape[1] == 1
+        return bool(self.model.rows.positions.shape[1] == 1)
 
     def whole_view(self, width: int, height: int) -> View:
         """The window that shows all of the latent space, less the farthest thousandth."""

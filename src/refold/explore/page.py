@@ -135,19 +135,32 @@ class Page:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _guarded(self, does: Callable[..., None]) -> Callable[..., None]:
-        @wraps(does)
+        """Tell errors in the status line, and do what Panel's controls want as Bokeh's do: with the document locked."""
+
         def guarded(*args: Any) -> None:
             try:
                 does(*args)
             except RefoldError as error:
                 self.model.say(f"{error}", error=True)
 
-        return guarded
+        @wraps(does)
+        def scheduled(*args: Any) -> None:
+            if self.served:
+                self.document.add_next_tick_callback(lambda: guarded(*args))
+            else:
+                guarded(*args)
+
+        return scheduled
+
+    @property
+    def served(self) -> bool:
+        """Whether a server holds the page, whose document is changed in one thread only."""
+        return self.document is not None and self.document.session_context is not None
 
     def _heard(self, what: str) -> None:
         """Do what a change of the model wants, in the thread of the page."""
         work = getattr(self, f"_on_{what}")
-        if threading.get_ident() == self._thread or self.document is None or self.document.session_context is None:
+        if threading.get_ident() == self._thread or not self.served:
             work()
         else:
             self.document.add_next_tick_callback(work)

@@ -34,7 +34,7 @@ class Side:
         import panel as pn
 
         self.model, self.guarded = model, guarded
-        self.list = ClusterList(model)
+        self.list = ClusterList(model, guarded)
         self.view: Any = pn.Column(
             width=_WIDTH, sizing_mode="stretch_height", css_classes=["side"], styles={"gap": "6px"}, margin=0
         )
@@ -42,11 +42,8 @@ class Side:
 
     def begin(self) -> None:
         """Offer what another run has."""
-        import panel as pn
-
         self.title = text("h2", "Clusters")
-        table = pn.pane.Bokeh(self.list.table, sizing_mode="stretch_both", min_height=120, margin=0)
-        self.view.objects = [self.title, table, text("h2", "View"), *self._options()]
+        self.view.objects = [self.title, self.list.view, text("h2", "View"), *self._options()]
         self.list.fill()
 
     def _options(self) -> list[Any]:

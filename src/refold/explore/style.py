@@ -6,7 +6,7 @@ from typing import Any
 
 from refold.report.canvas import THEMES
 
-__all__ = ["BUTTON", "FIELD", "FIGURE", "FONT", "ROOT", "TABLE", "TEXT", "dress", "variables", "veil"]
+__all__ = ["BUTTON", "FIELD", "FIGURE", "FONT", "LIST", "ROOT", "TEXT", "dress", "variables", "veil"]
 
 _SHADES = {"light": ("#f6f8fa", "#0969da", "#b3261e"), "dark": ("#161b22", "#4493f8", "#ff7b72")}
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
@@ -79,22 +79,18 @@ FIGURE = """
 :host { background: var(--paper); --highlight-color: transparent; }
 """
 
-TABLE = f"""
-:host {{ margin: 0; font-family: {FONT}; border: 0; }}
-.slick-header, .slick-header-columns {{ border: 0 !important; background: var(--paper) !important; }}
-.slick-header-column, .slick-header-column.ui-state-default {{ background: var(--paper) !important;
-  border: 0 !important; color: var(--muted); font-size: 11px; font-weight: 400; height: 22px !important;
-  line-height: 22px;  padding: 0 4px !important; }}
-.slick-viewport, .bk-data-table {{ background: var(--paper); }}
-.slick-row, .slick-row.ui-widget-content {{ background: var(--paper) !important; border: 0 !important; }}
-.slick-row:hover .slick-cell {{ background: var(--wash) !important; }}
-.slick-cell {{ background: transparent !important; border: 0 !important; border-radius: 0 !important;
-  color: var(--ink); font-size: 12px; line-height: 26px; padding: 0 4px !important; font-family: {FONT}; }}
-.slick-cell.active {{ border: 0 !important; outline: none; }}
-.slick-cell.selected {{ background: color-mix(in srgb, var(--accent) 12%, var(--paper)) !important; }}
-.swatch {{ width: 14px; height: 14px; border-radius: 4px; margin-top: 6px; }}
-.size {{ color: var(--muted); text-align: right; font-variant-numeric: tabular-nums; }}
-input[type=checkbox] {{ accent-color: var(--accent); vertical-align: middle; margin: 0 2px; }}
+LIST = f"""
+:host {{ margin: 0; font-family: {FONT}; overflow-y: auto; overflow-x: hidden; }}
+.bk-input-group {{ display: block; width: 100%; }}
+label {{ display: flex; align-items: center; gap: 6px; height: 26px; padding: 0 6px 0 2px; border-radius: 5px;
+  cursor: pointer; font-size: 12px; color: var(--ink); margin: 0; box-sizing: border-box; }}
+label:hover {{ background: var(--wash); }}
+label:has(input:checked) {{ background: color-mix(in srgb, var(--accent) 13%, transparent); }}
+label span {{ flex: 1 1 auto; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+label span::before {{ content: ""; display: inline-block; width: 13px; height: 13px; border-radius: 4px;
+  background: var(--swatch); margin-right: 8px; vertical-align: -2px; }}
+label::after {{ color: var(--muted); font-variant-numeric: tabular-nums; flex: none; }}
+input[type=checkbox] {{ accent-color: var(--accent); margin: 0; flex: none; }}
 """
 
 
