@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.patches import Ellipse
 
 from refold import figures
-from refold.report import render_report
 from refold.report.ellipses import Gaussians
+from refold.report.page import _latent_note
 from refold.report.tally import Tally
 from tests.report.made import make_run
 
@@ -66,8 +66,8 @@ def test_each_gaussian_is_outlined_at_one_and_two_deviations(latent, panels):
 def test_on_the_page_and_in_the_overview():
     run = with_mixture()
     assert len(ellipses(figures.overview(run))) == 6
-    assert "each Gaussian of the mixture" in render_report(run)
-    assert "each Gaussian" not in render_report(make_run((24, 32), 3))
+    assert "each Gaussian of the mixture" in _latent_note(run, Tally.of(run))
+    assert "each Gaussian" not in _latent_note(run.drop_vars("mixture_means"), Tally.of(run))
 
 
 @pytest.mark.parametrize("how", ["another space", "labels changed", "none"])

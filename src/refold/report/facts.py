@@ -130,7 +130,8 @@ class Facts:
         known = _mapping(dataset.attrs.get("measured")) | dict(measured or {})
         totals: dict[str, Any] = _totals(stages) | {key: value for key, value in known.items() if value is not None}
         return cls(
-            title=_title(source),
+            title=_title(source)
+            + (f", clustering {dataset.attrs['clustering']}" if "clustering" in dataset.attrs else ""),
             summary=_summary(dataset, tally, totals),
             highlights=_highlights(tally, totals),
             clusters=_clusters(dataset, tally),
