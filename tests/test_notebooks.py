@@ -64,7 +64,9 @@ def test_notebooks_hold_no_outputs(notebook: Path):
 
 
 @pytest.mark.parametrize(
-    "notebook", [path for path in NOTEBOOKS if path.stem != "spectral-python"], ids=lambda path: path.stem
+    "notebook",
+    [path for path in NOTEBOOKS if path.stem not in {"spectral-python", "sem-eds"}],
+    ids=lambda path: path.stem,
 )
 def test_notebooks_run(notebook: Path, aside: Path):
     execute(notebook)
@@ -75,6 +77,13 @@ def test_hyperspy_runs_on_a_recorded_particle(aside: Path, shared_data: Path, mo
     left = execute(ROOT / "docs" / "notebooks" / "hyperspy.ipynb")
     assert left["eds"].sizes == {"y": 64, "x": 64, "energy": 992}
     assert left["of_parts"] is None
+
+
+def test_phases_of_the_map_are_those_of_the_phantom(aside: Path):
+    left = execute(ROOT / "docs" / "notebooks" / "sem-eds.ipynb")
+    assert left["agreement"] > 0.85
+    assert {cluster.name for cluster in left["edits"].clusters} == {"Mn_Ka", "Al_Ka", "Pt_La", "Ti_Ka", "Cr_Ka"}
+    assert len(left["masks"]) == len(left["spectra"]) == 5
 
 
 def _spectral_python(aside: Path) -> dict[str, Any]:
