@@ -75,10 +75,11 @@ def _overlapping(array: da.Array, average: _Average) -> da.Array:
     """Lay the average over chunks that are given the first pixels of their neighbours."""
     # A chunk that is smaller than the radius is joined to the next: else a pixel would need more than its neighbours.
     array = array.rechunk({axis: _at_least(array.chunks[axis], average.radius) for axis in average.axes})
+    cut = [axis for axis in average.axes if len(array.chunks[axis]) > 1]
     averaged: da.Array = da.map_overlap(
         average,
         array,
-        depth=dict.fromkeys(average.axes, average.radius),
+        depth=dict.fromkeys(cut, average.radius),
         boundary="none",
         allow_rechunk=False,
         dtype=average.dtype,

@@ -14,6 +14,7 @@ from refold.cube import ROLE, navigation_dims
 from refold.errors import CubeError, ParameterError
 from refold.source.axes import clean_name
 from refold.source.finding import origin_of, signals_of, where_of
+from refold.source.images import image_of, is_image
 from refold.source.signals import Signal, choose
 from refold.source.units import METRES, normalise_units
 
@@ -82,6 +83,8 @@ def _found(image: Any, signals: Sequence[Signal], path: Any, cube: xr.DataArray)
         known = [signal.name for signal in signals]
         found = f"no image {name!r} in {where_of(path)}, and no file of that name"
         raise ParameterError(found, f"one of {known}, or a file" if known else "a file", "correct the name")
+    if is_image(there):
+        return image_of(there), there
     theirs = signals_of(there, shape=None, dtype=None, offset=0, reader=None)
     fitting = [signal for signal in theirs if _shape(signal) == _grid(cube)]
     return choose(fitting or theirs, None, str(there)), there

@@ -63,7 +63,7 @@ def image_signals(folder: Path, files: Sequence[Path]) -> list[Signal]:
     SourceError
         If a file cannot be read, is coloured or holds several images; if shapes, types or pixel sizes differ.
     """
-    images = [_image(file) for file in files]
+    images = [image_of(file) for file in files]
     for file, image in zip(files, images, strict=True):
         _check_same(files[0], images[0], file, image)
     names = names_of([file.stem for file in files])
@@ -75,8 +75,19 @@ def image_signals(folder: Path, files: Sequence[Path]) -> list[Signal]:
     return [Signal(folder.name, axes, first.dtype, partial(_stacked, images), (1, *first.shape), attrs=attrs)]
 
 
-def _image(file: Path) -> Signal:
-    """The one grey image of a file."""
+def is_image(path: Path) -> bool:
+    """Whether a file is named as a TIFF image."""
+    return path.is_file() and path.suffix.lower() in _SUFFIXES
+
+
+def image_of(file: Path) -> Signal:
+    """Describe the one grey image of a TIFF file, with the pixel size that its tags say.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read, is coloured, or holds several images.
+    """
     found = rosetta_signals(file, "TIFF")
     if len(found) != 1 or found[0].picture or len(found[0].axes) != 2:
         shapes = [signal.shape for signal in found]

@@ -1,0 +1,165 @@
+"""Runs that learn from element maps: in any order of steps, with an image beside, the scan read once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import xarray as xr
+
+import refold
+from refold.errors import CubeError, RecipeError
+from refold.recipe import Features, Recipe, parse_elements, parse_images
+from tests.features.xrays.made_spectra import two_phases
+from tests.guards import count_reads
+from tests.runs import run
+
+pytest.importorskip("xraydb")
+THEN = ["normalise", "neighbour_average", "zscore", "softmax"]
+QUICK: dict[str, Any] = {"reduce": "none", "cluster": "kmeans", "n_clusters": 2, "min_cluster_size": None}
+
+
+@pytest.fixture
+def scan(tmp_path) -> Path:
+    """Iron left, quartz right, with an image of another boundary beside it."""
+    two_phases(dose=30.0).chunk(y=5, x=6).to_dataset().to_zarr(tmp_path / "scan.zarr", zarr_format=3)
+    left = np.where(np.arange(14) < 7, 200, 50).astype("u1")
+    tifffile.imwrite(tmp_path / "bse.tif", np.broadcast_to(left, (12, 14)).copy())
+    return tmp_path / "scan.zarr"
+
+
+def stages(found: xr.Dataset) -> dict[str, Any]:
+    return json.loads(found.attrs["stages"])
+
+
+def iron(found: xr.Dataset) -> np.ndarray:
+    """Pixels of the cluster that holds iron."""
+    lines = refold.line_intensities(found, ["Fe_Ka"])
+    return found.labels.values == int(lines.intensity.argmax("cluster").item())
+
+
+def test_maps_take_the_place_of_spectra_and_the_scan_is_read_once(scan, tmp_path):
+    store = tmp_path / "run.zarr"
+    options = {**QUICK, "elements": "listed", "features": {"then": THEN}}
+    told = refold.plan(scan, **{"embed": "none", **options})
+    with count_reads() as reads:
+        run(scan, store, **options)
+    found = refold.open_run(store)
+    assert set(reads.under(f"{scan}/eds/c/").values()) == {1}
+    assert (iron(found) == (np.arange(14) < 7)).mean() > 0.97
+    assert found.cluster_mean.dims == ("cluster", "energy")  # of the spectra, not of the maps
+    made = stages(found)
+    assert made["fuse"]["sweeps"] == told.stages["fuse"].sweeps == 4  # kept, z-scores, fused (and moments)
+    assert made["features"]["chunks_read"] == told.chunks_read == 9
+    kept = xr.open_zarr(store / "stages/fuse/kept/eds", consolidated=False)
+    assert kept.line.values.tolist() == ["Fe_Ka", "Si_Ka", "O_Ka"]
+    maps = refold.element_maps(refold.open(scan).load())
+    np.testing.assert_allclose(kept.features, refold.element_maps(two_phases(dose=30.0)), rtol=1e-6)
+    assert maps.shape == kept.features.shape
+
+
+def test_a_changed_step_is_made_again_without_the_scan(scan, tmp_path):
+    store = tmp_path / "run.zarr"
+    first = {**QUICK, "elements": ("Fe_Ka", "Si"), "features": {"then": ["neighbour_average", "zscore"]}}
+    run(scan, store, **first)
+    before = stages(refold.open_run(store))
+    with count_reads() as reads:
+        run(scan, store, **{**first, "features": {"then": ["neighbour_average", "softmax"]}})
+    after = stages(refold.open_run(store))
+    assert not reads.under(f"{scan}/eds/c/")
+    assert after["features"]["fingerprint"] == before["features"]["fingerprint"]
+    assert after["fuse"]["fingerprint"] != before["fuse"]["fingerprint"]
+
+
+def test_an_image_beside_has_its_weight(scan, tmp_path):
+    options = {**QUICK, "elements": ("Fe_Ka", "Si_Ka"), "images": {"bse.tif": 0.5}, "features": {"then": ["zscore"]}}
+    run(scan, tmp_path / "run.zarr", **options)
+    found = refold.open_run(tmp_path / "run.zarr")
+    assert {"cluster_mean_eds", "cluster_mean_bse"} <= set(found.data_vars)
+    balance = stages(found)["fuse"]["notes"]["balance"]
+    assert balance["bse"]["variance"] == pytest.approx(balance["eds"]["variance"] / 4, rel=1e-3)
+    assert balance["bse"]["features"] == 1
+    again = Recipe.from_toml(found.attrs["recipe"])
+    assert again.source.images == {"bse.tif": 0.5}
+    run(None, tmp_path / "run.zarr", recipe=again, **dict.fromkeys(QUICK))
+    assert stages(refold.open_run(tmp_path / "run.zarr")) == stages(found)
+    tifffile.imwrite(tmp_path / "far.tif", np.zeros((3, 4), "u1"))
+    with pytest.raises(CubeError, match="3 x 4 beside spectra"):
+        refold.plan(scan, images={"far.tif": 1.0})
+
+
+def test_spectra_go_through_the_steps_too(scan, tmp_path):
+    run(scan, tmp_path / "run.zarr", **{**QUICK, "n_clusters": 2, "features": {"then": ["neighbour_average"]}})
+    found = refold.open_run(tmp_path / "run.zarr")
+    assert (iron(found) == (np.arange(14) < 7)).mean() > 0.97
+    assert not (tmp_path / "run.zarr/stages/fuse/kept").exists()  # the prepared scan is there already
+
+
+def test_components_of_maps_bear_the_names_of_lines(scan, tmp_path):
+    options = {"elements": ["Fe_Ka", "Si_Ka", "O_Ka"], "n_components": 2, "cluster": "kmeans", "n_clusters": 2}
+    run(scan, tmp_path / "run.zarr", **options, min_cluster_size=None, features={"then": ["zscore"]})
+    loadings = refold.open_run(tmp_path / "run.zarr")["components_eds"]
+    assert loadings.dims == ("component", "line")
+    assert loadings.line.values.tolist() == options["elements"]
+
+
+def test_maps_are_a_scan(tmp_path):
+    maps = refold.zscore(refold.element_maps(two_phases(chunks=(6, 7, 1024)), ["Fe", "Si", "O"], background="linear"))
+    run(maps, tmp_path / "run.zarr", **{**QUICK, "n_clusters": 2})
+    found = refold.open_run(tmp_path / "run.zarr")
+    assert found.cluster_mean.dims == ("cluster", "line")
+    most = found.labels.values == int(found.cluster_mean.sel(line="Fe_Ka").argmax("cluster"))
+    assert (most == (np.arange(14) < 7)).mean() > 0.97
+
+
+# --- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def test_recipes_say_it_and_read_it_back():
+    recipe = Recipe.from_toml(
+        """
+        [source]
+        images = { BSE = 0.5 }
+        [features]
+        elements = ["Fe_Ka", "O"]
+        parameters = { width = 1.5, background = "linear" }
+        then = ["normalise", { neighbour_average = { radius = 2 } }, "zscore", "softmax"]
+        """
+    )
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+    assert recipe.features.steps[1] == ("neighbour_average", {"radius": 2})
+    assert Recipe().with_options(elements="listed").features.elements == "listed"
+    assert Recipe().options("fuse") == Recipe().with_options(elements=None).options("fuse")
+    assert "then" not in Recipe().to_toml()  # so that runs of before keep their fingerprints
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"then": ["sofmax"]}, "write 'softmax'"),
+        ({"then": [{"neighbour_average": 2}]}, "a table of options"),
+        ({"then": [{"neighbour_average": {"radious": 2}}]}, "write 'radius'"),
+        ({"then": [{"zscore": {}, "softmax": {}}]}, "one name"),
+        ({"then": [{"softmax": {"axis": 1}}]}, "wanted none"),
+        ({"then": "softmax"}, "a list"),
+        ({"elements": "Fe_Ka"}, "features.elements"),
+        ({"elements": ["Fe"], "describe": "cepstrum"}, "beside features.elements"),
+    ],
+)
+def test_what_is_no_step_says_so(options, message):
+    with pytest.raises(RecipeError, match=message):
+        Features(**options)
+
+
+def test_on_the_command_line():
+    assert parse_elements("Fe_Ka, O") == ("Fe_Ka", "O")
+    assert parse_images("BSE=0.5,haadf.tif") == {"BSE": 0.5, "haadf.tif": 1.0}
+    for wrong in ("BSE=much", "BSE=1,,", "=2"):
+        with pytest.raises(RecipeError):
+            parse_images(wrong)
+    with pytest.raises(RecipeError):
+        parse_elements("Fe,,O")
