@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import dask
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -64,6 +66,26 @@ def small_run(small_scan: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from tests.runs import run
 
     return run(small_scan, tmp_path_factory.mktemp("run") / "phantom.run.zarr", rebin={"ky": 2, "kx": 2}).store
+
+
+@pytest.fixture(scope="session")
+def cluster_of_two() -> Iterator[Any]:
+    """A client of two worker processes, which take seconds to start: one pair for all tests that need them."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        dask.config.set({"distributed.worker.memory.terminate": False}),
+        distributed.LocalCluster(**options, dashboard_address="127.0.0.1:0", protocol="tcp://") as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def two_processes(cluster_of_two: Any) -> Iterator[Any]:
+    """That client, where Dask computes during the test, and only then."""
+    with cluster_of_two.as_current():
+        yield cluster_of_two
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -267,13 +267,10 @@ def same_partitions(monkeypatch):
 
 
 @pytest.mark.usefixtures("same_partitions")
-def test_one_thread_and_two_and_processes_end_with_the_same_bytes(small_scan, tmp_path):
-    distributed = pytest.importorskip("distributed")
+def test_one_thread_and_two_and_processes_end_with_the_same_bytes(small_scan, tmp_path, two_processes):
     on_one = contents(run(small_scan, tmp_path / "one.zarr", workers=1, **ALIKE).store)
     assert contents(run(small_scan, tmp_path / "two.zarr", workers=2, **ALIKE).store) == on_one
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        outcome = run(small_scan, tmp_path / "processes.zarr", client=client, **ALIKE)
+    outcome = run(small_scan, tmp_path / "processes.zarr", client=two_processes, **ALIKE)
     assert contents(outcome.store) == on_one
     assert outcome.chunks_read == -(-SHAPE[0] // CHUNKS[0]) * -(-SHAPE[1] // CHUNKS[1])
 

@@ -119,21 +119,15 @@ def _entered(model: KMeans, cube):
     return model._enter(cube, reset=True)
 
 
-def test_the_same_bytes_on_processes(tmp_path) -> None:
-    distributed = pytest.importorskip("distributed")
+def test_the_same_bytes_on_processes(tmp_path, two_processes) -> None:
     path = tmp_path / "scan.zarr"
     array = zarr.create_array(path, shape=(20, 30, 7), chunks=(5, 10, 7), dtype="f4")
     array[:] = blobs().reshape(20, 30, 7)
     cube = as_cube(da.from_zarr(str(path)), signal="energy")
     weights = np.random.default_rng(0).random((20, 30))
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "protocol": "tcp://"}
     with settings(workers=2, memory="100MB"):
         here = KMeans(5, n_init=2, max_iter=6).fit(cube, weights=weights)
-    with (
-        distributed.LocalCluster(2, **options) as cluster,
-        distributed.Client(cluster) as client,
-        settings(client=client, workers=2, memory="100MB"),
-    ):
+    with settings(client=two_processes, workers=2, memory="100MB"):
         there = KMeans(5, n_init=2, max_iter=6).fit(cube, weights=weights)
     assert as_bytes(here) == as_bytes(there)
 

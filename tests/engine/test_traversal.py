@@ -55,9 +55,8 @@ def test_threads_do_not_change_a_bit(data, cube):
         assert as_bytes(sweep(cube, *visitors, grid=grid, workers=workers)) == wanted
 
 
-def test_processes_do_not_change_a_bit(tmp_path):
+def test_processes_do_not_change_a_bit(tmp_path, two_processes):
     """One sweep in threads, the same one on a cluster of two processes: equal, and as many tasks."""
-    distributed = pytest.importorskip("distributed")
     path = tmp_path / "scan.zarr"
     zarr.create_array(path, shape=(12, 10, 40), chunks=(4, 5, 40), dtype="f4")[:] = scan(lazy=False).values
     cube = as_cube(da.from_zarr(str(path)), signal="energy")
@@ -66,17 +65,11 @@ def test_processes_do_not_change_a_bit(tmp_path):
     )
     progress = Progress()
     wanted = as_bytes(sweep(cube, *VISITORS, ZarrWriter(here), grid=GRID, workers=2)[:-1])
-    with (
-        distributed.LocalCluster(
-            2, threads_per_worker=1, processes=True, dashboard_address=":0", protocol="tcp://"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        with mock.patch.object(client, "submit", wraps=client.submit) as submit:
-            found = sweep(cube, *VISITORS, ZarrWriter(there), grid=GRID, client=client, progress=progress)
-        with pytest.raises(ZeroDivisionError):
-            sweep(cube, Broken(), grid=GRID, client=client)
-        _, again = sweep(cube, Brightest(), Broken(at=-1), grid=GRID, client=client)
+    with mock.patch.object(two_processes, "submit", wraps=two_processes.submit) as submit:
+        found = sweep(cube, *VISITORS, ZarrWriter(there), grid=GRID, client=two_processes, progress=progress)
+    with pytest.raises(ZeroDivisionError):
+        sweep(cube, Broken(), grid=GRID, client=two_processes)
+    _, again = sweep(cube, Brightest(), Broken(at=-1), grid=GRID, client=two_processes)
     assert as_bytes(found[:-1]) == wanted
     assert np.array_equal(here[:], there[:], equal_nan=True)
     assert progress.tally.tasks == 2 * GRID.n_partitions - 1 == submit.call_count - 1  # and one that holds the visitors

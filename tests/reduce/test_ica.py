@@ -237,9 +237,7 @@ def test_scores_do_not_depend_on_chunks(y: int, x: int, energy: int, scaling: st
     np.testing.assert_array_equal(model.model(cut, [1]).values, model.model(cube, [1]).values)
 
 
-def test_same_bytes_on_threads_and_processes() -> None:
-    from distributed import Client, LocalCluster
-
+def test_same_bytes_on_threads_and_processes(two_processes) -> None:
     cube = phantom().chunk({"y": 4, "x": 9})
     grid = Grid(edges=((0, 4, 8, 16, 24), (0, 9, 30)), n_partitions=3)
     model, found = ICA(3, on="loadings"), []
@@ -247,8 +245,7 @@ def test_same_bytes_on_threads_and_processes() -> None:
         with settings(workers=workers):
             results = sweep(cube, *model.visitors(cube), grid=grid)
             found.append(model.settle(cube, results).components_)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", protocol="tcp://")
-    with cluster, Client(cluster) as client, settings(client=client):
+    with settings(client=two_processes):
         results = sweep(cube, *model.visitors(cube), grid=grid)
         found.append(model.settle(cube, results).components_)
     np.testing.assert_array_equal(found[1], found[0])

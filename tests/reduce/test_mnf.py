@@ -6,7 +6,6 @@ import pickle
 from itertools import pairwise
 from pathlib import Path
 
-import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -217,18 +216,11 @@ def test_lazy_and_one_sweep(tmp_path: Path) -> None:
             model.model(cube, components=2)
 
 
-def test_same_bytes_on_threads_and_processes() -> None:
-    from distributed import Client, LocalCluster
-
+def test_same_bytes_on_threads_and_processes(two_processes) -> None:
     cube = cube_of(scene((30, 20))).chunk({"y": 4, "x": 9})
     grid = Grid(edges=((0, 4, 8, 16, 30), (0, 9, 20)), n_partitions=3)
     found = [sweep(cube, *MNF().visitors(cube), grid=grid, workers=workers) for workers in (1, 2)]
-    with (
-        dask.config.set({"distributed.worker.memory.terminate": False}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", protocol="tcp://") as cluster,
-        Client(cluster) as client,
-    ):
-        found.append(sweep(cube, *MNF().visitors(cube), grid=grid, client=client))
+    found.append(sweep(cube, *MNF().visitors(cube), grid=grid, client=two_processes))
     models = [MNF(3).settle(cube, results) for results in found]
     for model in models[1:]:
         np.testing.assert_array_equal(model.components_, models[0].components_)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import dask
 import numpy as np
 import pytest
 import scipy.optimize
@@ -234,19 +233,12 @@ def test_the_first_sweep_may_be_shared(tmp_path: Path) -> None:
     assert shared.n_sweeps_ == alone.n_sweeps_ - 1
 
 
-def test_same_bytes_on_threads_and_processes() -> None:
-    from distributed import Client, LocalCluster
-
+def test_same_bytes_on_threads_and_processes(two_processes) -> None:
     cube = cube_of(counts((30, 20))).chunk({"y": 4, "x": 9})
     grid = Grid(edges=((0, 4, 8, 16, 30), (0, 9, 20)), n_partitions=3)
     visitor = Unmix(np.random.default_rng(0).random((3, 30)), np.linspace(0.5, 2, 30), weighted=True)
     found = [sweep(cube, visitor, grid=grid, workers=workers)[0] for workers in (1, 2)]
-    with (
-        dask.config.set({"distributed.worker.memory.terminate": False}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", protocol="tcp://") as cluster,
-        Client(cluster) as client,
-    ):
-        found.append(sweep(cube, visitor, grid=grid, client=client)[0])
+    found.append(sweep(cube, visitor, grid=grid, client=two_processes)[0])
     for sums in found[1:]:
         np.testing.assert_array_equal(sums.cross, found[0].cross)
         assert (sums.square, sums.explained) == (found[0].square, found[0].explained)
