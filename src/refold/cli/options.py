@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,9 @@ Elements = Annotated[
     str | None, typer.Option(help="Learn from maps of X-ray lines, as in Fe_Ka,O; or listed, for those of the file.")
 ]
 Reduction = Annotated[str | None, typer.Option("--reduce", help="pca, mnf, nmf, ica, autoencoder or none.")]
-Components = Annotated[str | None, typer.Option(help="Number of components, or fraction of variance such as 0.99.")]
+Components = Annotated[
+    str | None, typer.Option("--components", help="Number of components, or fraction of variance such as 0.99.")
+]
 Scaling = Annotated[str | None, typer.Option(help="none, standard or poisson.")]
 LandmarkCount = Annotated[
     str | None, typer.Option("--landmarks", help="Pixels to fit on: a number, or a share such as 0.1.")
@@ -46,6 +49,57 @@ Base = Annotated[
     str | None, typer.Option("--recipe", help="A recipe to begin with: one of refold recipe list, or a file.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
+
+
+# What says a recipe, under the names that `recipe_of` knows, in the order in which help lists it.
+_OF_A_RECIPE: dict[str, Any] = {
+    "signal": Signal,
+    "rebin": Rebin,
+    "crop": Crop,
+    "elements": Elements,
+    "images": Images,
+    "reduce": Reduction,
+    "n_components": Components,
+    "scaling": Scaling,
+    "landmarks": LandmarkCount,
+    "min_cluster_size": ClusterSize,
+    "embed": Embedding,
+    "random_state": Seed,
+    "recipe": Base,
+    "set_": Set,
+    "memory": Memory,
+    "workers": Workers,
+    "features": Features,
+}
+
+
+def given_a_recipe(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take a scan and everything that says a recipe, where it was written to take the recipe.
+
+    Parameters
+    ----------
+    command : callable
+        Its first parameter is the recipe; the others are its own options.
+
+    Returns
+    -------
+    callable
+        The same command, with a signature that Typer reads the options from.
+    """
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    named = inspect.Parameter.KEYWORD_ONLY
+    scan = inspect.Parameter("scan", named, annotation=Scan)
+    said = [inspect.Parameter(name, named, default=None, annotation=kind) for name, kind in _OF_A_RECIPE.items()]
+    parameters = [scan, *(parameter.replace(kind=named) for parameter in own), *said]
+
+    def called(**given: Any) -> None:
+        options = {name: given.pop(name) for name in _OF_A_RECIPE}
+        command(recipe_of(given.pop("scan"), **options), **given)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # functions may have one
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
 
 
 def recipe_of(scan: str | None, **options: Any) -> Recipe:

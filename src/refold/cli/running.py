@@ -11,25 +11,15 @@ from rich.table import Table
 
 from refold.cli.options import (
     AsJson,
-    Base,
-    ClusterSize,
-    Components,
     Crop,
-    Elements,
-    Embedding,
-    Features,
-    Images,
-    LandmarkCount,
     Memory,
     Output,
     Rebin,
-    Reduction,
-    Scaling,
     Scan,
-    Seed,
     Set,
     Signal,
     Workers,
+    given_a_recipe,
     recipe_of,
 )
 from refold.cli.printing import out, print_json, print_table, tell
@@ -37,50 +27,14 @@ from refold.planning import format_bytes
 from refold.recipe import Recipe, parse_factors
 
 
+@given_a_recipe
 def run(
-    scan: Scan,
+    recipe: Recipe,
     output: Output = None,
-    signal: Signal = None,
-    rebin: Rebin = None,
-    crop: Crop = None,
-    elements: Elements = None,
-    images: Images = None,
-    reduce: Reduction = None,
-    components: Components = None,
-    scaling: Scaling = None,
-    landmarks: LandmarkCount = None,
-    min_cluster_size: ClusterSize = None,
-    embed: Embedding = None,
-    seed: Seed = None,
-    recipe_: Base = None,
-    set_: Set = None,
-    memory: Memory = None,
-    workers: Workers = None,
-    features: Features = None,
     save_recipe: Annotated[Path | None, typer.Option(help="Write the recipe of this run there.")] = None,
     json_: AsJson = False,
 ) -> None:
     """Do the whole pipeline: raw scan in, every pixel labelled. A run that was stopped goes on."""
-    recipe = recipe_of(
-        scan,
-        recipe=recipe_,
-        signal=signal,
-        rebin=rebin,
-        crop=crop,
-        elements=elements,
-        images=images,
-        reduce=reduce,
-        n_components=components,
-        scaling=scaling,
-        landmarks=landmarks,
-        min_cluster_size=min_cluster_size,
-        embed=embed,
-        random_state=seed,
-        set_=set_,
-        memory=memory,
-        workers=workers,
-        features=features,
-    )
     if save_recipe is not None:
         recipe.save(save_recipe)
     from refold.pipeline import execute
@@ -89,45 +43,9 @@ def run(
     print_json(outcome.as_dict()) if json_ else tell(outcome.as_dict())
 
 
-def plan(
-    scan: Scan,
-    output: Output = None,
-    signal: Signal = None,
-    rebin: Rebin = None,
-    crop: Crop = None,
-    elements: Elements = None,
-    images: Images = None,
-    reduce: Reduction = None,
-    components: Components = None,
-    scaling: Scaling = None,
-    landmarks: LandmarkCount = None,
-    embed: Embedding = None,
-    recipe_: Base = None,
-    set_: Set = None,
-    memory: Memory = None,
-    workers: Workers = None,
-    features: Features = None,
-    json_: AsJson = False,
-) -> None:
+@given_a_recipe
+def plan(recipe: Recipe, output: Output = None, json_: AsJson = False) -> None:
     """Say what a run would read, write, hold in memory and take. Computes nothing."""
-    recipe = recipe_of(
-        scan,
-        recipe=recipe_,
-        signal=signal,
-        rebin=rebin,
-        crop=crop,
-        elements=elements,
-        images=images,
-        reduce=reduce,
-        n_components=components,
-        scaling=scaling,
-        landmarks=landmarks,
-        embed=embed,
-        set_=set_,
-        memory=memory,
-        workers=workers,
-        features=features,
-    )
     from refold.pipeline import plan as plan_run
 
     forecast = plan_run(recipe=recipe, store=output).as_dict()
