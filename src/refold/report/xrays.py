@@ -26,7 +26,7 @@ __all__ = ["line_bars", "line_spectrum"]
 _SPECTRUM, _KNOWN, _UNKNOWN = "#0072b2", "#009e73", "#d55e00"
 _TEXT = 0.145  # inches from one line of letters to the next
 _LEFT = 0.75  # inches left of axes
-_LEVELS = 8  # heights at which names that would overlap stand
+_LEVELS = 12  # heights at which names that would overlap stand
 _BARS = 36  # in one row
 
 
