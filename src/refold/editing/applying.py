@@ -12,7 +12,7 @@ import xarray as xr
 
 from refold.cube import conform
 from refold.editing.history import History
-from refold.editing.operations import Merge, Split, default_colour, default_name
+from refold.editing.operations import Merge, Split
 from refold.editing.relabelling import Relabeller
 
 Rows = npt.NDArray[Any]
@@ -80,10 +80,11 @@ def _without_old(run: xr.Dataset) -> xr.Dataset:
 
 def _looks(history: History) -> dict[str, xr.DataArray]:
     table = sorted(history.table.looks.items())
+    shown = [look.shown(number) for number, look in table]
     columns = {
         "cluster_id": np.array([number for number, _ in table], np.int32),
-        "cluster_name": np.array([look.name or default_name(number) for number, look in table], object),
-        "cluster_colour": np.array([look.colour or default_colour(number) for number, look in table], object),
+        "cluster_name": np.array([name for name, _ in shown], object),
+        "cluster_colour": np.array([colour for _, colour in shown], object),
     }
     numbers = {"cluster": np.arange(len(table))}
     return {

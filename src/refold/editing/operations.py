@@ -15,6 +15,7 @@ MAX_NAME = 200
 """Characters of a name."""
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _RESERVED = re.compile(r"cluster \d+")
+_AT_ONCE = 32  # colours of the palette are found so many at a time
 _COLOURS = 512  # then they begin again; long before, no eye tells them apart
 
 
@@ -136,10 +137,18 @@ class Look:
     ----------
     name, colour : str, optional
         None where nobody has chosen one.
+    place : int, optional
+        Of the palette's colours, the one that a cluster has of itself; by default that of its id.
     """
 
     name: str | None = None
     colour: str | None = None
+    place: int | None = None
+
+    def shown(self, cluster: int) -> tuple[str, str]:
+        """Name and colour as the cluster of this id is shown."""
+        own = default_colour(cluster if self.place is None else self.place)
+        return self.name or default_name(cluster), self.colour or own
 
 
 @dataclass
@@ -232,9 +241,17 @@ class Table:
         split.selection.check(self.frame.latent, self.frame.shape)
         self._check_name(split.name, but=set())
         number = self.next_id
-        self.looks[number] = Look(split.name)
+        self.looks[number] = Look(split.name, place=self._free_place(number))
         self.next_id += 1
         return number
+
+    def _free_place(self, number: int) -> int | None:
+        """The palette's first colour, from that of an id on, that nobody has given to another cluster."""
+        chosen = {look.colour for look in self.looks.values() if look.colour is not None}
+        chosen |= {default_colour(look.place) for look in self.looks.values() if look.place is not None}
+        if default_colour(number) not in chosen:
+            return None
+        return next((place for place in range(number, number + _COLOURS) if default_colour(place) not in chosen), None)
 
     def _recolour(self, recolour: Recolour) -> None:
         if not recolour.colours:
@@ -300,4 +317,4 @@ def default_colour(cluster: int) -> str:
     '#e69f00'
     """
     place = cluster % _COLOURS
-    return palette(place + 1)[place]
+    return palette(-(-(place + 1) // _AT_ONCE) * _AT_ONCE)[place]

@@ -17,6 +17,7 @@ from refold.errors import ParameterError
 Ids = npt.NDArray[np.int32]
 Step = Merge | tuple[Split, int]
 _NOISE = -1
+_FEW = 4
 
 
 class Relabeller:
@@ -79,9 +80,8 @@ class Relabeller:
                 table[np.isin(table, step.clusters)] = min(step.clusters)
                 continue
             split, number = step
-            # What is wanted is known of every label; pixels are looked at only where it is.
-            chosen = np.flatnonzero(self._wanted(split, table)[current + 1])
-            taken = chosen[self._within(split, current[chosen], embedding, where, chosen)]
+            taken = self._wanted(split, table)[current + 1]
+            self._select(split, taken, current, embedding, where)
             current = table[current + 1]
             current[taken] = number
             table = self._same()
@@ -110,23 +110,25 @@ class Relabeller:
         wanted[0] = split.noise
         return wanted
 
-    def _within(
+    def _select(
         self,
         split: Split,
+        taken: npt.NDArray[np.bool_],
         current: Ids,
         embedding: npt.NDArray[Any] | None,
         where: npt.NDArray[Any] | None,
-        chosen: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """Which of the chosen pixels are selected; an invalid one, whose coordinates are NaN, never is."""
-        all_of_them = len(chosen) == (len(where) if where is not None else -1)
-        rows = embedding if embedding is None or all_of_them else embedding[chosen]
-        places = where if where is None or all_of_them else where[chosen]
+    ) -> None:
+        """Keep of the pixels that a split wants those that are selected; an invalid one, without coordinates, never is.
+
+        Where few are wanted, only these are looked at.
+        """
+        few = np.flatnonzero(taken) if np.count_nonzero(taken) < taken.size // _FEW else slice(None)
+        rows, places = (given if given is None else given[few] for given in (embedding, where))
         found = split.selection.mask(rows, places, self.frame.shape)
         if split.noise and rows is not None:
-            noise = np.flatnonzero(current == _NOISE)
+            noise = np.flatnonzero(current[few] == _NOISE)
             found[noise] &= np.isfinite(rows[noise]).all(axis=1)
-        return found
+        taken[few] &= found
 
     def lazily(self, labels: xr.DataArray, embedding: xr.DataArray | None) -> xr.DataArray:
         """Give every pixel of a map its id, block by block, when it is asked for.

@@ -13,7 +13,7 @@ from refold.editing.applying import applied
 from refold.editing.counting import count, follow
 from refold.editing.document import Document, Origin
 from refold.editing.history import History
-from refold.editing.operations import Frame, Operation, Split, default_colour, default_name
+from refold.editing.operations import Frame, Operation, Split
 from refold.editing.relabelling import Relabeller
 from refold.editing.saving import place_of, read_edits, write_edits
 from refold.editing.statistics import statistics_of
@@ -104,9 +104,7 @@ class Edits(Steps):
         """The clusters there are, by id. Noise, -1, is none of them."""
         sizes = self._known_sizes()
         return tuple(
-            EditedCluster(
-                number, look.name or default_name(number), look.colour or default_colour(number), sizes.get(number)
-            )
+            EditedCluster(number, *look.shown(number), sizes.get(number))
             for number, look in sorted(self.history.table.looks.items())
         )
 

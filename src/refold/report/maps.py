@@ -33,7 +33,7 @@ __all__ = [
 
 _LEGEND_COLUMN = 1.2
 _LEGEND_ROW = 0.2
-_LETTER = 0.085  # inches of a letter of the legend
+_LETTER = 0.06  # inches of a letter of the legend
 _NUMBERS = (9.0, 7.0)  # sizes of the numbers on regions, the largest that fits
 _DIGIT = 0.0093  # half the width of a digit in inches, for each point of its size, with some air
 
