@@ -14,7 +14,10 @@ _GROUP = "stages/labels"
 
 
 def keep(run: xr.Dataset, path: Path) -> Path:
-    """Write a run into a store of its own, as one stage."""
+    """Write a run into a store of its own, as one stage; as in a real one, what is unusable has no place anywhere."""
+    known = run.residual.notnull()
+    places = {name: run[name].where(known) for name in ("embedding", "scores") if name in run}
+    run = run.assign({name: place.transpose(*run[name].dims) for name, place in places.items()})
     store = RunStore.create(path, {"recipe": RECIPE, "source": SOURCE})
     store.write(_GROUP, run)
     store.finish("labels", StageRecord("made by hand"), [], answer=_GROUP)

@@ -38,7 +38,7 @@ def button(label: str, name: str, hint: str, pressed: Callable[..., None], **opt
 
     below = Tooltip(content=hint, position="bottom")  # beside it would lie over the next one
     made = pn.widgets.Button(
-        name=label, css_classes=[name], stylesheets=[BUTTON], description=below, margin=0, height=28, **options
+        label=label, css_classes=[name], stylesheets=[BUTTON], description=below, margin=0, height=28, **options
     )
     made.on_click(pressed)
     return made
@@ -49,7 +49,7 @@ def select(label: str, options: list[str] | dict[str, Any], value: Any, width: i
     import panel as pn
 
     return pn.widgets.Select(
-        name=label, options=options, value=value, width=width, margin=0, stylesheets=[FIELD], **more
+        label=label, options=options, value=value, width=width, margin=0, stylesheets=[FIELD], **more
     )
 
 
@@ -59,7 +59,7 @@ def slider(label: str, low: float, high: float, value: Any, step: float, **more:
 
     kind = pn.widgets.RangeSlider if isinstance(value, tuple) else pn.widgets.FloatSlider
     return kind(
-        name=label, start=low, end=high, value=value, step=step, margin=(0, 8), stylesheets=[FIELD],
+        label=label, start=low, end=high, value=value, step=step, margin=(0, 8), stylesheets=[FIELD],
         **{"width": 150, "show_value": bool(label), **more},
     )  # fmt: skip
 
@@ -69,5 +69,5 @@ def write(label: str, hint: str, width: int, **more: Any) -> Any:
     import panel as pn
 
     return pn.widgets.TextInput(
-        name=label, placeholder=hint, width=width, margin=0, max_length=200, stylesheets=[FIELD], **more
+        label=label, placeholder=hint, width=width, margin=0, max_length=200, stylesheets=[FIELD], **more
     )

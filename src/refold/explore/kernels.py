@@ -21,25 +21,6 @@ def function_of(index, labels, table, known):  # type: ignore[no-untyped-def]  #
 
 
 @numba.njit(nogil=True, cache=True)
-def refine(index, labels, first, number, most, out):  # type: ignore[no-untyped-def]  # compiled
-    """Cut pieces until labels follow from them: a piece keeps its number where it has the label of its first row."""
-    made = {}  # type: ignore[var-annotated]  # compiled
-    for i in range(len(index)):
-        piece, label = index[i], labels[i]
-        if first[piece] == label:
-            out[i] = piece
-            continue
-        key = (np.int64(piece), np.int64(label))
-        if key not in made:
-            if number >= most:
-                return -1, made
-            made[key] = number
-            number += 1
-        out[i] = made[key]
-    return number, made
-
-
-@numba.njit(nogil=True, cache=True)
 def place(x, y, left, bottom, per_x, per_y, width, height, keep, out):  # type: ignore[no-untyped-def]  # compiled
     """Cell of an image in which each row lies; -1 outside, and for rows that are not drawn."""
     for i in range(len(x)):

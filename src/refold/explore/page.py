@@ -109,7 +109,7 @@ class Page:
 
         model = self.model
         store = RunStore.open(model.path)
-        dark = pn.widgets.Checkbox(name="dark", value=self.theme == "dark", margin=(5, 0), stylesheets=[FIELD])
+        dark = pn.widgets.Checkbox(label="dark", value=self.theme == "dark", margin=(5, 0), stylesheets=[FIELD])
         dark.param.watch(lambda event: self.dress("dark" if event.new else "light"), "value")
         made = [text("h1", model.path.name, sizing_mode="stretch_width", min_width=100)]
         names = [OWN, *saved_names(store.note)]
@@ -118,9 +118,9 @@ class Page:
             shown.param.watch(self._guarded(lambda event: model.open(event.new, model.edits.name)), "value")
             made += [text("p", "clustering", align="center"), shown]
         edits = sorted({model.edits.name, *model.names()})
-        chosen = select("", edits, model.edits.name, 130, css_classes=["edits"])
-        chosen.param.watch(self._guarded(lambda event: model.open(model.clustering, event.new)), "value")
-        return [*made, text("p", "edits", align="center"), chosen, dark]
+        self.named = select("", edits, model.edits.name, 130, css_classes=["edits"])
+        self.named.param.watch(self._guarded(lambda event: model.open(model.clustering, event.new)), "value")
+        return [*made, text("p", "edits", align="center"), self.named, dark]
 
     def dress(self, theme: str) -> None:
         """Take the colours of a theme."""
@@ -178,6 +178,8 @@ class Page:
         self.latent.draw()
         self.side.list.fill()
         self.toolbar.show()
+        if self.named.value != self.model.edits.name:  # saved under another name
+            self.header.objects = self._head()
 
     def _on_choice(self) -> None:
         self.map.light()

@@ -21,7 +21,7 @@ __all__ = ["CLEAR", "Pieces"]
 
 CLEAR = "#00000000"
 """Colour of what is not shown."""
-_BYTE, _MOST = 1 << 8, 1 << 16
+_BYTE, _MOST, _WORD = 1 << 8, 1 << 16, 32
 
 
 class Pieces:
@@ -85,13 +85,14 @@ class Pieces:
         if kernels.function_of(self.image, labels, table, known):
             self.ids = table
             return False
-        image = np.empty(len(labels), np.int64)
-        number, made = kernels.refine(self.image, labels, table, len(self), _MOST, image)
-        if number < 0:  # more pieces than an image can number: from now on the labels are the pieces
+        image = self.image.astype(np.int64)
+        cut = np.flatnonzero(table[self.image] != labels)  # these are in new pieces, one for each piece and label
+        new, place = np.unique(image[cut] << _WORD | (labels[cut].astype(np.int64) + 1), return_inverse=True)
+        if len(self) + len(new) > _MOST:  # more than an image can number: from now on the labels are the pieces
             self._begin(labels)
             return True
-        more = sorted(made.items(), key=lambda item: item[1])
-        self._take(image, np.append(table, [label for (_, label), _ in more]))
+        image[cut] = len(self) + place
+        self._take(image, np.append(table, (new & ((1 << _WORD) - 1)) - 1))
         return True
 
     def palette(self, colours: Mapping[int, str], shown: Collection[int] | None = None) -> list[str]:

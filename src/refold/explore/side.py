@@ -51,7 +51,11 @@ class Side:
 
         model, options = self.model, self.model.options
         alone = pn.widgets.Checkbox(
-            name="ticked clusters alone", value=options.alone, css_classes=["alone"], stylesheets=[FIELD], margin=(2, 0)
+            label="ticked clusters alone",
+            value=options.alone,
+            css_classes=["alone"],
+            stylesheets=[FIELD],
+            margin=(2, 0),
         )
         grounds = {_NOTHING: "", **{name: name for name in model.drawing.grounds}}
         made = [
@@ -88,7 +92,7 @@ class Side:
             named = {f"{format_number(float(v))} {axis.unit}".strip(): i for i, v in enumerate(axis.values)}
         name = ", ".join(thinning.dims[:-2])
         return pn.widgets.DiscreteSlider(
-            name=name, options=named, value=self.model.options.slice, width=_WIDTH - 20, css_classes=["slice"],
+            label=name, options=named, value=self.model.options.slice, width=_WIDTH - 20, css_classes=["slice"],
             stylesheets=[FIELD], margin=(0, 8),
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ class Options:
     ground : str
         Image under the phase map; empty for none.
     opacity : float
-        Of the phase map over it.
+        Of the phase map over it, where there is one.
     alone : bool
         Whether only the chosen clusters are shown.
     share : float
@@ -30,7 +30,7 @@ class Options:
     """
 
     ground: str = ""
-    opacity: float = 1.0
+    opacity: float = 0.6
     alone: bool = False
     share: float = 1.0
     slice: int = 0

@@ -90,7 +90,7 @@ label span {{ flex: 1 1 auto; min-width: 0; overflow: hidden; text-overflow: ell
 label span::before {{ content: ""; display: inline-block; width: 13px; height: 13px; border-radius: 4px;
   background: var(--swatch); margin-right: 8px; vertical-align: -2px; }}
 label::after {{ color: var(--muted); font-variant-numeric: tabular-nums; flex: none; }}
-input[type=checkbox] {{ accent-color: var(--accent); margin: 0; flex: none; }}
+input[type=checkbox] {{ accent-color: var(--accent); margin: 0; flex: none; position: relative; top: -1px; }}
 """
 
 

@@ -37,7 +37,7 @@ class Toolbar:
 
         self.name = write("", "name", 130, css_classes=["name"])
         self.noise = pn.widgets.Checkbox(
-            name="with noise", value=False, css_classes=["with-noise"], stylesheets=[FIELD], margin=(6, 2, 4, 2)
+            label="with noise", value=False, css_classes=["with-noise"], stylesheets=[FIELD], margin=(6, 2, 4, 2)
         )
         self.colour = pn.widgets.ColorPicker(value="#0072b2", width=34, margin=0, stylesheets=[FIELD])
         self.merge = make("Merge", "merge", "Make one cluster of the ticked ones", model.merge)
@@ -47,7 +47,7 @@ class Toolbar:
         self.undo = make("↶ Undo", "undo", "Ctrl+Z", model.undo)
         self.redo = make("↷ Redo", "redo", "Ctrl+Y", model.redo)
         self.reset = make("Reset", "reset", "Back to the clusters of the run; can be undone", model.reset)
-        self.save = make("Save", "save", "Keep the edits with the run", self._save, button_type="primary")
+        self.save = make("Save", "save", "Keep the edits with the run", self._save, color="primary")
         gap = {"styles": {"width": "1px", "height": "20px", "background": "var(--line)"}, "margin": (4, 3)}
         self.view: Any = pn.FlexBox(
             self.merge, self.split, self.noise, pn.Spacer(**gap), self.name, self.rename, self.colour, self.recolour,
