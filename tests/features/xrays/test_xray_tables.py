@@ -97,11 +97,8 @@ def test_an_axis_without_energy_says_so():
 
 def test_without_xraydb_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "xraydb", None)
-    room._known.cache_clear()
-    room.lines_of.cache_clear()
     with pytest.raises(MissingDependencyError, match=r"refold\[eds\]"):
         xray_lines(two_phases(), ["Fe_Ka"])
-    room._known.cache_clear()
 
 
 def test_recorded_files_list_their_lines(shared_data):

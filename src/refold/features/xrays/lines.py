@@ -171,7 +171,6 @@ def _split(name: Any) -> tuple[str, str]:
     return parts.group(1), parts.group(2) or ""
 
 
-@lru_cache(maxsize=128)
 def _known(element: str) -> Mapping[str, Line]:
     """Lines that are not too weak, by their names in the notation of Siegbahn."""
     try:
@@ -180,8 +179,13 @@ def _known(element: str) -> Mapping[str, Line]:
         raise MissingDependencyError(
             f"lines of {element!r} asked for, and no xraydb", "the package that knows them", "pip install 'refold[eds]'"
         ) from error
+    return _looked_up(element, xraydb)
+
+
+@lru_cache(maxsize=128)
+def _looked_up(element: str, library: Any) -> Mapping[str, Line]:
     try:
-        lines, edges = xraydb.xray_lines(element), xraydb.xray_edges(element)
+        lines, edges = library.xray_lines(element), library.xray_edges(element)
     except ValueError:  # no such element
         lines = edges = None
     if lines is None or edges is None:
