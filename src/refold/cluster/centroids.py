@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from refold.cluster.naming import order_by_size
 from refold.cluster.starting import nearest
 from refold.cube import (
-    as_cube,
     check_cube,
+    check_signal,
     conform,
     n_features,
     n_pixels,
@@ -23,13 +22,14 @@ from refold.cube import (
     navigation_shape,
     signal_dims,
     signal_shape,
+    signal_template,
+    table_as_cube,
 )
 from refold.engine import Block
-from refold.errors import CubeError, ParameterError
+from refold.engine.pixelwise import map_pixels
+from refold.errors import ParameterError
 
 Doubles = npt.NDArray[np.float64]
-
-TABLE = ("pixel", "feature")
 
 
 class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
@@ -41,7 +41,7 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     n_clusters: int
     n_clusters_: int
     _centres: Doubles
-    _signal: tuple[int, ...]
+    _signal: xr.DataArray
 
     @property
     def probabilities_(self) -> Any:
@@ -79,7 +79,7 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         cube = self._enter(X, reset=False)
         if not isinstance(X, xr.DataArray):
             return _labels(Block(cube.values, 1), self._centres)
-        return conform("labels", _map_pixels(cube, _labels, self._centres, np.dtype(np.int32), {}))
+        return map_pixels(cube, _labels, self._centres, "labels", {}, dtype=np.int32)
 
     def transform(self, X: Any) -> Any:
         """Distance of each pixel to each centre.
@@ -100,8 +100,7 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         if not isinstance(X, xr.DataArray):
             found = _distances(Block(cube.values, 1), self._centres)
             return found if cube.dtype != np.float32 else found.astype(np.float32)
-        sizes = {"cluster": len(self._centres)}
-        lazy = _map_pixels(cube, _distances, self._centres, np.dtype(np.float32), sizes)
+        lazy = map_pixels(cube, _single_distances, self._centres, None, {"cluster": len(self._centres)})
         units = {"units": cube.attrs["units"]} if "units" in cube.attrs else {}
         return lazy.rename("distance").assign_attrs(long_name="distance to the centre of each cluster", **units)
 
@@ -111,18 +110,14 @@ class Centroids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             cube = check_cube(X)
             if reset:
                 self.n_features_in_ = n_features(cube)
-                self._signal = signal_shape(cube)
-            elif signal_shape(cube) != self._signal:
-                raise CubeError(
-                    f"signal dims {dict(zip(signal_dims(cube), signal_shape(cube), strict=True))}",
-                    f"those fitted, of shape {self._signal}",
-                    "give a cube with the same signal, or fit again",
-                )
-            return cube
+                self._signal = signal_template(cube)
+                return cube
+            return check_signal(cube, self._signal)
         table = validate_data(self, X, reset=reset)
+        cube = table_as_cube(table)
         if reset:
-            self._signal = table.shape[1:]
-        return as_cube(table, signal="feature", dims=TABLE)
+            self._signal = signal_template(cube)
+        return cube
 
     def _check_count(self, cube: xr.DataArray) -> None:
         count = self.n_clusters
@@ -199,38 +194,8 @@ def _distances(block: Block, centres: Doubles) -> Doubles:
     return np.sqrt(squares)
 
 
-def _map_pixels(
-    cube: xr.DataArray,
-    function: Callable[[Block, Doubles], npt.NDArray[Any]],
-    centres: Doubles,
-    dtype: np.dtype[Any],
-    sizes: dict[str, int],
-) -> xr.DataArray:
-    """Apply a function of single pixels lazily, block by block."""
-    import dask.array as da
-
-    navigation = navigation_dims(cube)
-    first = len(navigation)
-    data = (cube if cube.chunks is not None else cube.chunk()).data
-    data = data.rechunk(dict.fromkeys(range(first, cube.ndim), -1))
-
-    def on_block(chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        found = function(Block(chunk, first), centres).astype(dtype, copy=False)
-        return found.reshape(*chunk.shape[:first], *sizes.values())
-
-    mapped = da.map_blocks(
-        on_block,
-        data,
-        dtype=dtype,
-        drop_axis=list(range(first, cube.ndim)),
-        new_axis=list(range(first, first + len(sizes))) or None,
-        chunks=data.chunks[:first] + tuple((size,) for size in sizes.values()),
-        meta=np.empty((0,) * (first + len(sizes)), dtype),
-    )
-    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(navigation)}
-    for name, size in sizes.items():
-        coords[name] = xr.DataArray(np.arange(size), dims=name, attrs={"role": "signal"})
-    return xr.DataArray(mapped, dims=(*navigation, *sizes), coords=coords)
+def _single_distances(block: Block, centres: Doubles) -> npt.NDArray[np.float32]:
+    return _distances(block, centres).astype(np.float32)
 
 
 def _on_signal(cube: xr.DataArray, centres: Doubles) -> xr.DataArray:

@@ -170,7 +170,7 @@ class KMeans(Centroids):
             seed = self._seed(self.random_state)
             return Starting(self.init, self.n_clusters, features, self.n_init, seed, weights)
         centres = np.asarray(self.init, np.float64)
-        if centres.shape not in {(self.n_clusters, features), (self.n_clusters, *self._signal)}:
+        if centres.shape not in {(self.n_clusters, features), (self.n_clusters, *self._signal.shape)}:
             raise ParameterError(
                 f"init of shape {centres.shape}", f"({self.n_clusters}, {features})", "give a centre for each cluster"
             )

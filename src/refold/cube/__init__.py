@@ -12,6 +12,7 @@ from refold.cube.axes import (
     signal_dims,
     signal_shape,
 )
+from refold.cube.door import check_signal, signal_template, table_as_cube
 from refold.cube.folding import fold, unfold
 from refold.cube.fullgrid import to_full_grid
 from refold.cube.scans import IMAGE_DIM, check_same_grid, cubes_of, image_as_cube
@@ -25,6 +26,7 @@ __all__ = [
     "as_cube",
     "check_cube",
     "check_same_grid",
+    "check_signal",
     "conform",
     "cubes_of",
     "declared",
@@ -37,6 +39,8 @@ __all__ = [
     "navigation_shape",
     "signal_dims",
     "signal_shape",
+    "signal_template",
+    "table_as_cube",
     "to_full_grid",
     "unfold",
 ]

@@ -12,9 +12,9 @@ import xarray as xr
 
 from refold.cube import as_cube, navigation_dims, signal_dims
 from refold.engine import Block
+from refold.engine.pixelwise import map_pixels
 from refold.errors import CubeError, ParameterError, VariableError
 from refold.origin import signals_of
-from refold.reduce.blockwise import map_pixels
 from refold.reduce.nonnegative.unmixing import Unmixing
 from refold.report.tally import clusters_of, labels_of
 

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import clone
 
-from refold.cube import n_features, navigation_dims, navigation_shape, signal_dims, signal_shape
+from refold.cube import n_features, navigation_dims, navigation_shape, signal_dims, signal_shape, signal_template
 from refold.engine import Block, Moments, sweep
 from refold.engine.block import row_dtype
+from refold.engine.pixelwise import map_pixels
 from refold.errors import DataError, ParameterError
-from refold.reduce.blockwise import map_pixels
 from refold.reduce.mnf import MNF
 from refold.reduce.nmf import NMF
 from refold.reduce.pca import PCA
-from refold.reduce.projecting import Projecting, signal_template
+from refold.reduce.projecting import Projecting
 from refold.reduce.saving import beside
 from refold.reduce.treating import Treatment
 

@@ -10,15 +10,13 @@ import xarray as xr
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from refold.cube import as_cube, check_cube, conform, n_features, signal_dims, signal_shape
+from refold.cube import check_cube, check_signal, conform, n_features, signal_dims, signal_template, table_as_cube
 from refold.engine import Block, Where
 from refold.engine.block import row_dtype
-from refold.errors import CubeError, ParameterError
-from refold.reduce.blockwise import map_pixels
+from refold.engine.pixelwise import map_pixels
+from refold.errors import ParameterError
 from refold.reduce.rebuilding import Components, Kept, RowMap, from_scores, kept_components, rebuilt
 from refold.reduce.saving import Saved
-
-TABLE = ("pixel", "feature")
 
 
 class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
@@ -39,17 +37,12 @@ class Projecting(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 self.n_features_in_ = n_features(cube)
                 self._signal = signal_template(cube)
                 self._dtype = row_dtype(cube.dtype)
-            elif signal_shape(cube) != self._signal.shape:
-                raise CubeError(
-                    f"signal dims {dict(zip(signal_dims(cube), signal_shape(cube), strict=True))}",
-                    f"those fitted, {dict(self._signal.sizes)}",
-                    "give a cube with the same signal, or fit again",
-                )
-            return cube
+                return cube
+            return check_signal(cube, self._signal)
         table = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1)
         if table.dtype.kind != "f" and table.dtype.itemsize > 2:
             table = table.astype(np.float64)
-        cube = as_cube(table, signal="feature", dims=TABLE)
+        cube = table_as_cube(table)
         if reset:
             self._signal = signal_template(cube)
             self._dtype = row_dtype(cube.dtype)
@@ -262,11 +255,3 @@ def _left(block: Block, told: tuple[RowMap, Kept]) -> npt.NDArray[Any]:
     # The subtraction makes a new array: what a model gave may be shared, and rows are read only.
     left: npt.NDArray[Any] = block.rows - _model(block, told)
     return left
-
-
-def signal_template(cube: xr.DataArray) -> xr.DataArray:
-    """The signal side of a cube: dims, coordinates, name and attributes, with values that take no memory."""
-    dims = signal_dims(cube)
-    coords = {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(dims)}
-    values = np.broadcast_to(np.zeros((), dtype=np.float32), signal_shape(cube))
-    return xr.DataArray(values, dims=dims, coords=coords, name=cube.name, attrs=cube.attrs)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from refold.cube import check_cube, conform, navigation_dims, signal_dims
-from refold.engine import Block
+from refold.engine.block import Block
 
 
 def map_pixels(
@@ -68,8 +68,9 @@ def map_pixels(
     coords = {key: coord for key, coord in cube.coords.items() if set(coord.dims) <= set(navigation)}
     if template is not None:
         coords |= dict(template.coords)
-    elif "component" in sizes:
-        coords["component"] = xr.Variable("component", np.arange(sizes["component"]), {"role": "signal"})
+    for dim in ("component", "cluster") if template is None else ():
+        if dim in sizes:
+            coords[dim] = xr.Variable(dim, np.arange(sizes[dim]), {"role": "signal"})
     result = xr.DataArray(mapped, dims=(*navigation, *map(str, sizes)), coords=coords)
     if template is not None:
         return result.rename(template.name).assign_attrs(template.attrs)
