@@ -52,7 +52,9 @@ def test_a_run_begins_without_edits(finished: Path) -> None:
     assert (found.can_undo, found.can_redo, found.steps, found.revision) == (False, False, (), 0)
     assert found.saved
     assert "0 steps" in repr(found)
-    xr.testing.assert_identical(found.apply().drop_vars(["cluster_id", "cluster_name", "cluster_colour"]), run)
+    applied = found.apply()
+    assert json.loads(applied.attrs.pop("edits")) == {"name": "edits", "revision": 0, "steps": []}
+    xr.testing.assert_identical(applied.drop_vars(["cluster_id", "cluster_name", "cluster_colour"]), run)
 
 
 def test_what_is_saved_opens_the_same(store: Path) -> None:
@@ -189,7 +191,7 @@ def test_clusters_without_a_pixel_have_no_mean(store: Path) -> None:
     assert np.isnan(run.cluster_mean.values[-1]).all()
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_edits_are_saved_opened_and_applied_alike(finished: Path, data: st.DataObject) -> None:
     found = refold.edits(finished)
@@ -251,7 +253,6 @@ def test_figures_and_page_call_clusters_as_they_were_named(store: Path, tmp_path
     page = write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "quartz" in page
     assert "<b>Fe" not in page
-    assert write_report(found.apply(), tmp_path / "without_means.html").exists()
 
 
 def test_the_page_of_saved_edits_is_written_on_the_command_line(store: Path) -> None:

@@ -129,6 +129,17 @@ def test_a_history_is_bounded() -> None:
             step()
 
 
+def test_a_new_cluster_passes_over_colours_that_were_given_to_others() -> None:
+    fifth, sixth = palette(6)[4:]
+    history, _ = History(FRAME).add(Recolour(((0, fifth),)))
+    history, made = history.add(Split(_BOX))
+    assert history.table.looks[made].shown(made) == ("cluster 4", sixth)
+    history, _ = history.add(Recolour(((0, None),)))
+    assert history.table.looks[made].shown(made)[1] == sixth  # and keeps it
+    history, made = history.add(Split(_BOX))
+    assert history.table.looks[made].shown(made)[1] not in palette(6)
+
+
 def test_colours_are_the_palettes_by_id() -> None:
     assert tuple(map(default_colour, range(8))) == palette(8)
     assert default_colour(10**6).startswith("#")

@@ -12,7 +12,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refold import Selection
-from refold.editing.geometry import MAX_RUNS
 from refold.editing.selections import MAX_PARTS, MAX_POINTS
 from refold.errors import ParameterError
 from tests.editing.made_edits import FRAME, junk, pixels, selections
@@ -133,11 +132,12 @@ def test_what_is_no_selection_is_refused(data: Any) -> None:
         Selection.from_dict(data)
 
 
-def test_sizes_are_bounded() -> None:
+def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParameterError, match="corners"):
         Selection.lasso([(0, 0)] * (MAX_POINTS + 1))
+    monkeypatch.setattr("refold.editing.geometry.MAX_RUNS", 100)
     with pytest.raises(ParameterError, match="runs"):
-        Selection.pixels(np.arange(MAX_RUNS + 1) * 2)
+        Selection.pixels(np.arange(101) * 2)
     box = Selection.box(0, 1, 0, 1)
     with pytest.raises(ParameterError, match="at most 1000"):
         Selection.from_dict({"any": [box.to_dict()] * (MAX_PARTS + 1)})

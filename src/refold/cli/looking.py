@@ -78,12 +78,15 @@ def report(
 def _edited(store: Path, clustering: str | None, name: str) -> Any:
     """A run as it was edited by hand and saved."""
     from refold.editing import edits as edits_of
-    from refold.errors import ParameterError
+    from refold.errors import DataError, ParameterError
 
     found = edits_of(store, clustering, name)
     if not found.revision:
         raise ParameterError(f"no edits {name!r} in {store}", "edits that were saved", "save them, or name others")
-    return found.apply()
+    try:
+        return found.apply(statistics=True)
+    except DataError:  # the run keeps nothing that a mean could be taken of
+        return found.apply()
 
 
 def demo(

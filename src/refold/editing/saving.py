@@ -117,6 +117,7 @@ def _replace(place: Path, data: bytes) -> None:
     """Write a file beside, and put it in the place of the old one in a single step."""
     partial = place.with_name(f".{place.name}.partial")
     try:
+        partial.unlink(missing_ok=True)  # what somebody left who was stopped, and may be theirs alone to write
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -167,7 +168,7 @@ def _said(place: Path) -> Iterator[None]:
 @contextmanager
 def _locked(lock: Path, place: Path) -> Iterator[None]:
     """Be the only one who saves there. The system gives the lock back when its holder ends, however that ends."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = _opened(lock)
     try:
         deadline = time.monotonic() + _WAIT
         while not _taken(handle):
@@ -179,6 +180,13 @@ def _locked(lock: Path, place: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _opened(lock: Path) -> int:
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # somebody else's, in a folder that is shared: to be locked it need not be written
+        return os.open(lock, os.O_RDONLY)
 
 
 if sys.platform == "win32":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from refold.editing.saving import place_of, read_edits, write_edits
 from refold.editing.statistics import statistics_of
 from refold.editing.steps import Steps
 from refold.store import OWN, RunStore, open_run, path_of
+
+_REMEMBERED = 16  # counts of sizes, so that undo and redo need not count again
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Edits(Steps):
         self._frame = Frame(_clusters_in(self._run), labels.shape, latent)
         self._document = read_edits(self._place, self._origin, self._frame)
         super().__init__(History(self._frame) if self._document is None else self._document.history)
-        self._counted: dict[tuple[Operation, ...], dict[int, int]] = {}
+        self._counted: list[tuple[tuple[Operation, ...], dict[int, int]]] = []  # sizes, after which operations
 
     def __repr__(self) -> str:
         of = "" if self.clustering is None else f" of {self.clustering}"
@@ -161,16 +164,17 @@ class Edits(Steps):
         if set(known) != set(self.history.table.looks):
             counted = count(self.labels(), self.history.table.next_id)
             known = {number: counted[number] for number in self.history.table.looks}
-            self._counted[self.history.effective] = known
+            self._counted = [self._counted[0], *self._counted[1:][-_REMEMBERED:], (self.history.effective, known)]
         return known
 
     def _known_sizes(self) -> dict[int, int]:
         """Sizes as far as no pixel has to be looked at: since the last step after which they were counted."""
         effective = self.history.effective
         if not self._counted:
-            self._counted[()] = self._own_sizes()
-        start = next(n for n in range(len(effective), -1, -1) if effective[:n] in self._counted)
-        return follow(self._counted[effective[:start]], effective[start:])
+            self._counted = [((), self._own_sizes())]
+        known = [(done, sizes) for done, sizes in self._counted if effective[: len(done)] == done]
+        done, sizes = max(known, key=lambda each: len(each[0]))
+        return follow(sizes, effective[len(done) :])
 
     def _own_sizes(self) -> dict[int, int]:
         """Pixels of the clusters that the run found: as it counted them, unless that was on a coarser grid."""
@@ -194,7 +198,8 @@ class Edits(Steps):
         xarray.Dataset
             As of `refold.open_run`, with ``labels`` from 0 on in the order of the ids, ``cluster_name``,
             ``cluster_colour``, ``cluster_id``, and as far as they are known ``cluster_size``, ``cluster_mean``,
-            ``cluster_std``. What was found of the run's own clusters and does not follow for these is left out.
+            ``cluster_std``; the attribute ``edits`` says what was done (JSON). What was found of the run's own clusters
+            and does not follow for these is left out.
 
         Raises
         ------
@@ -205,7 +210,9 @@ class Edits(Steps):
         if statistics and any(isinstance(operation, Split) for operation in self.history.effective):
             numbered = Relabeller(self.history, numbered=True).lazily(self._run["labels"], self._embedding)
             anew = statistics_of(self._store, numbered, len(self.history.table.looks), scan)
-        return applied(self._run, self._embedding, self.history, anew)
+        run = applied(self._run, self._embedding, self.history, anew)
+        run.attrs["edits"] = json.dumps({"name": self.name, "revision": self.revision, "steps": self.steps})
+        return run
 
     def save(self, name: str | None = None, *, author: str | None = None) -> int:
         """Write the edits beside the labels, with their whole history, in one step.
