@@ -28,6 +28,11 @@ _FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+_READY = """() => {
+    if (!window.Bokeh || !Bokeh.documents.length) return false
+    const image = Bokeh.documents[0].get_model_by_name("map-image")
+    return image && image.data_source.data.image[0].length > 1 && window.refold_keys
+}"""
 _LULL = 0.2  # seconds
 _GONE = "WebSocketClosedError"
 SECONDS = 20.0  # after which something does not happen any more
@@ -84,7 +89,7 @@ def browser(size: tuple[int, int] = (1280, 800)) -> Iterator[Any]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=_browser(), args=list(_FLAGS))
         try:
-            yield lambda url: Driven(running, url, size)
+            yield lambda url, ready=_READY: Driven(running, url, size, ready)
         finally:
             running.close()
 
@@ -92,7 +97,8 @@ def browser(size: tuple[int, int] = (1280, 800)) -> Iterator[Any]:
 class Driven:
     """A page that is driven."""
 
-    def __init__(self, running: Any, url: str, size: tuple[int, int]) -> None:
+    def __init__(self, running: Any, url: str, size: tuple[int, int], ready: str) -> None:
+        self._ready = ready
         width, height = size
         self.context = running.new_context(viewport={"width": width, "height": height})
         self.context.set_default_timeout(SECONDS * 1000)
@@ -114,13 +120,7 @@ class Driven:
 
     def wait_until_ready(self) -> None:
         """Wait until the figures are drawn in their final size."""
-        self.page.wait_for_function(
-            """() => {
-                if (!window.Bokeh || !Bokeh.documents.length) return false
-                const image = Bokeh.documents[0].get_model_by_name("map-image")
-                return image && image.data_source.data.image[0].length > 1 && window.refold_keys
-            }"""
-        )
+        self.page.wait_for_function(self._ready)
         self.settle()
 
     def settle(self) -> None:
@@ -161,6 +161,7 @@ class Driven:
 
     def reload(self) -> None:
         """Load it anew."""
+        self._unanswered.clear()
         self.page.reload()
         self.wait_until_ready()
 
@@ -241,13 +242,10 @@ class Driven:
         self.page.mouse.move(2, 2)  # off the button pressed before, whose hint may lie over this one
         self.page.click(f".{name} button")
 
-    def tick(self, *clusters: int) -> None:
-        """Tick clusters of the list."""
-        self.ask(
-            """(named, clusters) => {
-                const source = named("clusters").source
-                source.selected.indices = clusters.map(id => Array.from(source.data.id).indexOf(id))
-            }""",
-            list(clusters),
-        )
+    def tick(self, *clusters: str) -> None:
+        """Tick clusters of the list, by their names, and no others."""
+        lines = self.page.locator(".clusters label")
+        for place in range(lines.count()):
+            line = lines.nth(place)
+            line.locator("input").set_checked(line.inner_text().strip() in clusters)
         self.settle()

@@ -99,7 +99,7 @@ async def answering(
         await http.close_all_connections()
 
 
-class _Inside(BokehTornado):
+class _Inside(BokehTornado):  # type: ignore[misc]  # of a library whose types are not followed
     """Bokeh's application; of what goes wrong in it browsers hear that it did, and not where in which file."""
 
     def new_connection(self, *args: Any) -> Any:

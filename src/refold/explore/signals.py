@@ -201,7 +201,7 @@ class MeanSignals:
             raise ParameterError(
                 f"a selection of shape {selected.shape}", f"one value for each pixel of {shape}", "give the whole grid"
             )
-        return selected.reshape(shape)
+        return np.asarray(selected.reshape(shape))
 
     # --- what is read -------------------------------------------------------------------------------------------------
 
