@@ -37,27 +37,34 @@ class Lines:
             name="signal", sizing_mode="stretch_both", min_height=120, toolbar_location=None,
             tools="xpan,xwheel_zoom,xbox_zoom,reset", x_range=(0.0, 1.0), y_range=(0.0, 1.0),
         )  # fmt: skip
-        empty: dict[str, list[Any]] = {name: [] for name in ("xs", "ys", "colour", "width", "dash", "label")}
-        self.source = ColumnDataSource(empty)
-        lines = self.figure.multi_line(
-            "xs", "ys", line_color="colour", line_width="width", line_dash="dash", source=self.source,
-            line_join="round", name="signal-lines",
-        )  # fmt: skip
+        empty: dict[str, list[Any]] = {name: [] for name in ("xs", "ys", "colour", "width", "label")}
+        self.source, self.estimated = ColumnDataSource(empty), ColumnDataSource(empty)
+        lines = [
+            self.figure.multi_line(
+                "xs", "ys", line_color="colour", line_width="width", line_dash=dash, source=source, line_join="round",
+                name=name,
+            )
+            for source, dash, name in (
+                (self.source, "solid", "signal-lines"),
+                (self.estimated, "dashed", "signal-estimated"),
+            )
+        ]  # fmt: skip
         label = curves.means.axes[0].label
-        self.figure.add_tools(HoverTool(renderers=[lines], tooltips=[("", "@label"), (label, "$x")]))
+        self.figure.add_tools(HoverTool(renderers=lines, tooltips=[("", "@label"), (label, "$x")]))
         self.dress(theme)
 
     def draw(self, drawn: list[Curve]) -> None:
         """Draw signals."""
         positions, part = self.curves.positions(), self.curves.shown()
-        self.source.data = {
-            "xs": [positions] * len(drawn),
-            "ys": [curve.values.astype(np.float32) for curve in drawn],
-            "colour": [curve.colour or THEMES[self.theme].ink for curve in drawn],
-            "width": [_THIN if len(drawn) > _MANY else _THICK] * len(drawn),
-            "dash": ["solid" if curve.exact else "dashed" for curve in drawn],
-            "label": [curve.label if curve.exact else f"{curve.label} (estimated)" for curve in drawn],
-        }
+        for source, exact in ((self.source, True), (self.estimated, False)):
+            these = [curve for curve in drawn if curve.exact is exact]
+            source.data = {
+                "xs": [positions] * len(these),
+                "ys": [curve.values.astype(np.float32) for curve in these],
+                "colour": [curve.colour or THEMES[self.theme].ink for curve in these],
+                "width": [_THIN if len(drawn) > _MANY else _THICK] * len(these),
+                "label": [curve.label + ("" if exact else " (estimated)") for curve in these],
+            }
         ends, half = positions[part][[0, -1]], (self.curves.means.axes[0].step or 0.0) / 2
         self.figure.x_range.update(start=float(ends[0]) - half, end=float(ends[1]) + half)
         low, high = _ends([curve.values[part] for curve in drawn])

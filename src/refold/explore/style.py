@@ -76,7 +76,8 @@ label, .bk-slider-title {{ color: var(--muted); font-size: 12px; }}
 """
 
 FIGURE = """
-:host { background: var(--paper); --highlight-color: transparent; }
+:host { background: var(--paper); }
+:host, :host *, :host(:focus), *:focus, *:focus-visible { outline: none !important; }
 """
 
 LIST = f"""
