@@ -12,7 +12,7 @@ import tifffile
 import xarray as xr
 
 import refold
-from refold.errors import CubeError, RecipeError
+from refold.errors import CubeError, ParameterError, RecipeError
 from refold.recipe import Features, Recipe, parse_elements, parse_images
 from tests.features.xrays.made_spectra import two_phases
 from tests.guards import count_reads
@@ -39,7 +39,7 @@ def stages(found: xr.Dataset) -> dict[str, Any]:
 def iron(found: xr.Dataset) -> np.ndarray:
     """Pixels of the cluster that holds iron."""
     lines = refold.line_intensities(found, ["Fe_Ka"])
-    return found.labels.values == int(lines.intensity.argmax("cluster").item())
+    return np.asarray(found.labels.values == int(lines.intensity.argmax("cluster").item()))
 
 
 def test_maps_take_the_place_of_spectra_and_the_scan_is_read_once(scan, tmp_path):
@@ -92,11 +92,33 @@ def test_an_image_beside_has_its_weight(scan, tmp_path):
         refold.plan(scan, images={"far.tif": 1.0})
 
 
+def test_clusters_are_measured_by_the_lines_of_the_run(scan, tmp_path):
+    run(scan, tmp_path / "run.zarr", **{**QUICK, "elements": ["Si", "Fe_Ka"], "features": {"then": ["zscore"]}})
+    found = refold.open_run(tmp_path / "run.zarr")
+    measured = refold.line_intensities(found)
+    assert measured.line.values.tolist() == ["Si_Ka", "Fe_Ka"]
+    assert (measured.significance.max("cluster") > 20).all()
+    scaled = found.assign_attrs(recipe="[prepare]\nnormalise = 'total'")
+    with pytest.raises(ParameterError, match="spectra after normalise"):
+        refold.line_intensities(scaled, ["Fe_Ka"])
+
+
 def test_spectra_go_through_the_steps_too(scan, tmp_path):
     run(scan, tmp_path / "run.zarr", **{**QUICK, "n_clusters": 2, "features": {"then": ["neighbour_average"]}})
     found = refold.open_run(tmp_path / "run.zarr")
     assert (iron(found) == (np.arange(14) < 7)).mean() > 0.97
     assert not (tmp_path / "run.zarr/stages/fuse/kept").exists()  # the prepared scan is there already
+
+
+def test_without_written_features_the_forecast_is_true(scan, tmp_path):
+    options = {**QUICK, "elements": "listed", "features": {"then": THEN}, "resources": {"features": False}}
+    told = refold.plan(scan, embed="none", **options)
+    with count_reads() as reads:
+        run(scan, tmp_path / "run.zarr", **options)
+    assert set(reads.under(f"{scan}/eds/c/").values()) == {2}  # for the maps, and for the means of clusters
+    assert told.chunks_read == 2 * 9
+    with pytest.raises(RecipeError, match="average maps of elements"):
+        refold.plan(scan, **{**options, "elements": None})
 
 
 def test_components_of_maps_bear_the_names_of_lines(scan, tmp_path):

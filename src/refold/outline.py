@@ -66,6 +66,8 @@ class Outline:
         """
         asked = self.recipe.resources.features
         if asked is not None:
+            if not asked and self.space is not None:
+                self.space.check_unwritten()
             return asked
         if self.space is not None or any(
             part.cube is not part.raw or "reader" in part.raw.attrs for part in self.parts
@@ -149,6 +151,8 @@ class Outline:
             rates=machine_rates(),
             prepared_bytes=sum(part.cube.nbytes for part in self.parts) if self.space is not None else 0,
             fuse_sweeps=self.space.sweeps if self.space is not None else 0,
+            prepared_sweeps=self.space.prepared_sweeps if self.space is not None else 0,
+            fuse_bytes=self.space.read_bytes if self.space is not None else 0,
             kept_bytes=self.space.kept_bytes if self.space is not None else 0,
             training_bytes=choice.state_bytes if choice is not None and choice.name == "network" else 0,
             process_bytes=self.reducer.process_bytes,

@@ -219,13 +219,17 @@ def _features(sizes: Sizes) -> StageForecast:
 
 
 def _fuse(sizes: Sizes) -> StageForecast:
-    read = sizes.prepared_bytes if sizes.materialise else sizes.reread
+    clock, again = _clock(sizes), sizes.fuse_sweeps - sizes.prepared_sweeps
+    first = sizes.prepared_bytes if sizes.materialise else sizes.reread
+    seconds = clock.sweeps(sizes.prepared_sweeps, first, sizes.n_values)
+    seconds += clock.sweeps(again, sizes.kept_bytes, sizes.n_values) if again else 0.0
+    read = {"features_read": sizes.fuse_bytes} if sizes.materialise else _read_prepared(sizes, sizes.prepared_sweeps)
     return StageForecast(
-        seconds=_clock(sizes).sweeps(sizes.fuse_sweeps, read, sizes.n_values),
+        seconds=seconds,
         sweeps=sizes.fuse_sweeps,
         bytes_written=sizes.feature_bytes + sizes.kept_bytes,
         **_sweep_memory(sizes),
-        **_read_prepared(sizes, sizes.fuse_sweeps),
+        **read,
     )
 
 

@@ -45,6 +45,8 @@ class Sizes:
         Bytes of the prepared cubes, where features are made of them; else 0.
     fuse_sweeps : int
         Sweeps over the prepared cubes that fit and write these features; 0 without.
+    prepared_sweeps, fuse_bytes : int
+        Of these sweeps those over the prepared cubes, and not over what is kept of them; bytes that all of them read.
     kept_bytes : int
         Bytes of features that are written on the way, for steps that read them more than once.
     training_bytes, process_bytes : int
@@ -73,6 +75,8 @@ class Sizes:
     rates: Rates = FALLBACK
     prepared_bytes: int = 0
     fuse_sweeps: int = 0
+    prepared_sweeps: int = 0
+    fuse_bytes: int = 0
     kept_bytes: int = 0
     training_bytes: int = 0
     process_bytes: int = 0

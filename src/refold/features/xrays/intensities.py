@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from refold.features.xrays.table import EV, Spectrometer, choose_lines, energy_a
 from refold.features.xrays.windows import Background, Weights, weights_of
 
 _MEAN = "cluster_mean"
+_NO_COUNTS = ("normalise", "log1p", "clip", "background")  # steps after which noise is not Poisson's
 
 
 def line_intensities(
@@ -35,7 +37,7 @@ def line_intensities(
         A run of X-ray spectra, as `refold.open_run` gives it; or mean spectra ``(cluster, energy)`` of counts. These
         must not have been scaled, clipped or logarithmed, as nothing is known then of their noise.
     lines : sequence of str, optional
-        Lines and elements, as for `refold.xray_lines`. By default those that the scan lists.
+        Lines and elements, as for `refold.xray_lines`. By default those of the run's own maps, or that the scan lists.
     sizes : sequence of int, optional
         Pixels of each cluster, for mean spectra without a run.
     cube : str, optional
@@ -55,7 +57,7 @@ def line_intensities(
     Raises
     ------
     ParameterError
-        If there are no such spectra, no sizes, or no lines.
+        If there are no such spectra, no sizes, no lines, or the run's spectra are no counts.
 
     Notes
     -----
@@ -80,6 +82,8 @@ def line_intensities(
         raise ParameterError(f"mean spectra on {means.dims}", "dims (cluster, energy)", "name the dims so")
     means = means.transpose("cluster", axis.name)
     pixels = _sizes(run, means, sizes)
+    if isinstance(run, xr.Dataset):
+        lines = _told_lines(run, means, lines, scan)
     told = means.assign_attrs({} if scan is None else scan.attrs)
     spectrometer = Spectrometer.of(told, resolution)
     chosen = choose_lines(spectrometer, lines)
@@ -110,6 +114,21 @@ def _measured(means: npt.NDArray[Any], pixels: npt.NDArray[Any], weights: Weight
             {"units": "1", "long_name": "net counts over their standard deviation"},
         ),
     }
+
+
+def _told_lines(
+    run: xr.Dataset, means: xr.DataArray, lines: Sequence[str] | None, scan: xr.DataArray | None
+) -> Sequence[str] | None:
+    """Lines by what the run's recipe says, if nobody else says it; refuses what its steps made no counts."""
+    tables = tomllib.loads(str(run.attrs.get("recipe", "")))
+    own = tables.get("cubes", {}).get(str(means.name).removeprefix(_MEAN).removeprefix("_"), {})
+    prepare, features = ({**tables.get(part, {}), **own.get(part, {})} for part in ("prepare", "features"))
+    scaled = [step for step in _NO_COUNTS if prepare.get(step)]
+    if scaled:
+        found = f"spectra after {', '.join(scaled)} in [prepare]"
+        raise ParameterError(found, "spectra of counts", "take such steps in features.then, on maps of elements")
+    listed = features.get("elements")
+    return listed if lines is None and scan is None and isinstance(listed, list) else lines
 
 
 def _means(run: xr.Dataset, cube: str | None) -> xr.DataArray:
