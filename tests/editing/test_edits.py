@@ -19,6 +19,7 @@ import refold
 from refold import Selection
 from refold.cli import app
 from refold.colours import palette
+from refold.editing.applying import pooled
 from refold.editing.history import History
 from refold.errors import DataError, EditConflictError, EditsError, ParameterError, StoreError
 from refold.report import write_report
@@ -28,6 +29,7 @@ from refold.store import RunStore
 from tests import runs
 from tests.editing.made_edits import operations
 from tests.guards import no_compute
+from tests.report.made import make_correlative
 
 CORNER = Selection.box(-1, 9, -1, 12, "map")
 
@@ -183,6 +185,19 @@ def test_statistics_of_merged_clusters_are_pooled_and_of_split_ones_swept(store:
     judged(store, found.apply(statistics=True))
 
 
+def test_every_cube_of_a_run_is_pooled() -> None:
+    run = make_correlative()
+    found = pooled(run, [[0, 2], [1]])
+    assert set(found) == {"membership", "cluster_size", *(str(n) for n in run if str(n).startswith("cluster_"))}
+    sizes = run.cluster_size.values[[0, 2]]
+    for name in ("eds", "haadf", "profile", "diffraction"):
+        parts = run[f"cluster_mean_{name}"].values[[0, 2]].reshape(2, -1)
+        mean = np.average(parts, axis=0, weights=sizes)
+        np.testing.assert_allclose(found[f"cluster_mean_{name}"].values[0].ravel(), mean, rtol=1e-5, atol=1e-6)
+        assert found[f"cluster_mean_{name}"].dims == run[f"cluster_mean_{name}"].dims
+    assert "radius" in found["cluster_std_profile"].coords
+
+
 def test_clusters_without_a_pixel_have_no_mean(store: Path) -> None:
     found = refold.edits(store)
     found.split(Selection.box(50, 60, 50, 60, "map"))
@@ -209,10 +224,20 @@ def test_any_edits_are_saved_opened_and_applied_alike(finished: Path, data: st.D
         judged(finished, run)
 
 
+@pytest.mark.filterwarnings("ignore:.*keeps no features:refold.errors.RefoldWarning")
 def test_a_scan_can_be_given_where_a_run_keeps_no_features(tmp_path: Path) -> None:
     scan = runs.phantom().cube
     runs.run(scan, tmp_path / "bare.zarr", features=False)
-    found = refold.edits(tmp_path / "bare.zarr")
+    refold.recluster(tmp_path / "bare.zarr", "k3", method="kmeans", n_clusters=3, random_state=0)
+    found = refold.edits(tmp_path / "bare.zarr", clustering="k3")
+    assert "cluster_mean" not in found.apply()
+    assert found.apply(statistics=True, scan=scan).cluster_mean.shape == (3, 12, 12)
+    found.rename(0, "quartz")
+    found.save()
+    assert (tmp_path / "bare.zarr" / "edits" / "k3--edits.json").exists()
+    again = refold.edits(refold.open_run(tmp_path / "bare.zarr", "k3"))  # that of the dataset
+    assert again.clusters[0].name == "quartz"
+    assert refold.edits(tmp_path / "bare.zarr").revision == 0
     new = found.split(CORNER)
     with pytest.raises(DataError, match="keeps no features"):
         found.apply(statistics=True)

@@ -63,8 +63,7 @@ def applied(
         result = result.assign(labels=labels)
         if not split:
             result = result.assign(pooled(run, groups_of(history)))
-        result = result.assign(statistics)
-    result = result.assign(_looks(history))
+    result = result.assign(statistics).assign(_looks(history))
     result.attrs = dict(run.attrs)
     result.encoding = dict(run.encoding)
     return result

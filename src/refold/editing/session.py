@@ -165,7 +165,7 @@ class Edits(Steps):
             counted = count(self.labels(), self.history.table.next_id)
             known = {number: counted[number] for number in self.history.table.looks}
             self._counted = [self._counted[0], *self._counted[1:][-_REMEMBERED:], (self.history.effective, known)]
-        return known
+        return dict(sorted(known.items()))
 
     def _known_sizes(self) -> dict[int, int]:
         """Sizes as far as no pixel has to be looked at: since the last step after which they were counted."""
@@ -189,7 +189,8 @@ class Edits(Steps):
         Parameters
         ----------
         statistics : bool
-            Whether to compute mean and deviation of every cluster anew where a split makes that necessary: one sweep.
+            Whether to compute mean and deviation of every cluster where they do not follow from those that the run
+            has, as after a split: one sweep.
         scan : xarray.DataArray or mapping of str to xarray.DataArray, optional
             What to average, where the run keeps no features: the scan prepared as in the run, on the labels' grid.
 
@@ -207,7 +208,8 @@ class Edits(Steps):
             If statistics are asked for, and there is nothing to take them from.
         """
         anew: dict[str, xr.DataArray] = {}
-        if statistics and any(isinstance(operation, Split) for operation in self.history.effective):
+        split = any(isinstance(operation, Split) for operation in self.history.effective)
+        if statistics and (split or not any(str(name).startswith("cluster_mean") for name in self._run)):
             numbered = Relabeller(self.history, numbered=True).lazily(self._run["labels"], self._embedding)
             anew = statistics_of(self._store, numbered, len(self.history.table.looks), scan)
         run = applied(self._run, self._embedding, self.history, anew)
