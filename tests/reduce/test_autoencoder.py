@@ -287,15 +287,18 @@ def test_saved_and_loaded_it_is_the_same(trained: Autoencoder, tmp_path: Path) -
     assert not list((tmp_path / "model.zarr").rglob("*.p*kl*"))
 
 
-@pytest.mark.parametrize("harm", ["changed", "cut"])
+@pytest.mark.parametrize("harm", ["changed", "cut", "half a file"])
 def test_weights_that_are_not_those_saved(trained: Autoencoder, tmp_path: Path, harm: str) -> None:
     trained.save(tmp_path / "model.zarr")
     array = zarr.open_array(tmp_path / "model.zarr" / "weights", mode="r+")
     if harm == "changed":
         array[5] = array[5] + 1e-3
-    else:
+    elif harm == "cut":
         array.resize((array.shape[0] - 1,))
-    with pytest.raises(StoreError, match="not those that were saved"):
+    else:
+        (chunk,) = (path for path in (tmp_path / "model.zarr" / "weights" / "c").rglob("*") if path.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:100])
+    with pytest.raises(StoreError, match=r"not those that were saved|cannot be read"):
         Autoencoder.load(tmp_path / "model.zarr")
 
 
@@ -362,23 +365,22 @@ def test_data_that_cannot_be() -> None:
 
 @pytest.mark.slow
 def test_a_scan_eight_times_as_large_as_the_memory(tmp_path: Path) -> None:
-    array = zarr.create_array(
-        tmp_path / "scan.zarr", shape=(512, 512, 128), chunks=(32, 128, 128), dtype="u2",
-        dimension_names=("y", "x", "energy"),
-    )  # fmt: skip
+    array = zarr.create_array(tmp_path / "scan.zarr", shape=(512, 512, 128), chunks=(32, 64, 128), dtype="u2")
     rng = np.random.default_rng(0)
-    basis = rng.gamma(0.5, 20, (3, 128))
+    rows = rng.poisson(rng.gamma(2, 1, (32, 512, 3)) @ rng.gamma(0.5, 20, (3, 128)))
     for start in range(0, 512, 32):
-        array[start : start + 32] = rng.poisson(rng.gamma(2, 1, (32, 512, 3)) @ basis)
+        array[start : start + 32] = np.roll(rows, start, axis=1)
     code = """
-        import sys, torch, refold, refold.engine
-        scan = refold.open(sys.argv[1], signal="energy")
-        fits = refold.Autoencoder(3, hidden_layers=(16,), epochs=1, batch_size=256)
-        fits.fit(scan.isel(y=slice(0, 8)))
-        limit = _refold_peak() + 40_000_000
-        with refold.engine.settings(memory=8_000_000, workers=2):
-            model = refold.Autoencoder(3, hidden_layers=(16,), epochs=2, batch_size=256).fit(scan)
+        import sys, dask.array as da, refold
+        from refold.engine import settings
+        scan = refold.as_cube(da.from_zarr(sys.argv[1]), signal="energy", dims=("y", "x", "energy"))
+        told = {"hidden_layers": (16,), "batch_size": 256, "device": "cpu"}
+        with settings(memory=8_000_000, workers=1):
+            refold.Autoencoder(3, epochs=1, **told).fit(scan.isel(y=slice(0, 32)))  # imports, and compiled code
+            before = _refold_peak()
+            model = refold.Autoencoder(3, epochs=2, **told).fit(scan)
         assert model.n_sweeps_ == 3, model.n_sweeps_
-        assert _refold_peak() < limit, (_refold_peak(), limit)
+        print((_refold_peak() - before) / 1e6)
     """
-    limit_memory(900_000_000, code, tmp_path / "scan.zarr")
+    used = limit_memory(900_000_000, code, tmp_path / "scan.zarr")
+    assert float(used.stdout) < 8

@@ -9,6 +9,7 @@ TORCH_MEMORY = 300_000_000
 _WHOLE = 2  # share of the memory in which all pixels are kept, if they fit
 _COPIES = 6  # of the weights: themselves, their gradients, two moments of these, the best so far, a copy being saved
 _PASSES = 3  # of a pixel through the network: there, back, and once more for the gradients of the weights
+_STEP = 100_000_000  # operations that could be done while one step is called for, whatever its size
 
 
 def streams(n_pixels: int, n_features: int, memory_bytes: int) -> bool:
@@ -34,7 +35,9 @@ def streams(n_pixels: int, n_features: int, memory_bytes: int) -> bool:
     return 4 * n_pixels * n_features > memory_bytes // _WHOLE
 
 
-def cost_of_network(n_pixels: int, n_features: int, n_weights: int, epochs: int, memory_bytes: int) -> SolverChoice:
+def cost_of_network(
+    n_pixels: int, n_features: int, n_weights: int, epochs: int, memory_bytes: int, batch: int = 256
+) -> SolverChoice:
     """What training a network costs, if it takes all of its epochs.
 
     Parameters
@@ -47,6 +50,8 @@ def cost_of_network(n_pixels: int, n_features: int, n_weights: int, epochs: int,
         How often each pixel is seen.
     memory_bytes : int
         What may be used.
+    batch : int
+        Pixels of a step.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def cost_of_network(n_pixels: int, n_features: int, n_weights: int, epochs: int,
     2
     """
     read = epochs if streams(n_pixels, n_features, memory_bytes) else 1
-    flops = 2 * _PASSES * n_weights * n_pixels * epochs
+    flops = epochs * (2 * _PASSES * n_weights * n_pixels + _STEP * -(-n_pixels // batch))
     return SolverChoice("network", 1 + read, training_bytes(n_pixels, n_features, n_weights, memory_bytes), flops)
 
 

@@ -283,7 +283,8 @@ class Autoencoder(Projecting):
         """
         pixels, features = n_pixels(cube), n_features(cube)
         memory = current_settings().budget.memory
-        return cost_of_network(pixels, features, self._shape(features).n_weights, self.epochs, memory)
+        weights = self._shape(features).n_weights
+        return cost_of_network(pixels, features, weights, self.epochs, memory, self.batch_size)
 
     @staticmethod
     def check_ready() -> None:

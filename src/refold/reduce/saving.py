@@ -267,13 +267,19 @@ def read(path: str | Path) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is no Zarr group.
+        If there is no Zarr group, or it was cut short.
     """
     try:
         with xr.open_zarr(path, consolidated=False) as dataset:
             loaded: xr.Dataset = dataset.load()
     except FileNotFoundError as error:
         raise StoreError(f"no Zarr group at {path}", "the path of a saved model", "check the path") from error
+    except (RuntimeError, ValueError) as error:  # of codecs, and of JSON
+        raise StoreError(
+            f"a model at {path} that cannot be read ({error})",
+            "one as it was written",
+            "take the model from a copy, or fit it again",
+        ) from error
     return loaded
 
 

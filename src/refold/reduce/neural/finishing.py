@@ -17,6 +17,8 @@ from refold.reduce.scaling import Scaling, column_factors, refuse_flat
 
 Vector = npt.NDArray[np.float64]
 
+_ENOUGH = 1 << 14  # pixels that say where coordinates lie
+
 
 @dataclass(frozen=True)
 class Found:
@@ -97,7 +99,7 @@ def finished(
     into, back = f"encoder.{last}", "decoder.0"
     weights[f"decoder.{last}.weight"][standard.factors == 0] = 0  # features that say nothing stay at their mean
     weights[f"decoder.{last}.bias"][standard.factors == 0] = 0
-    shown = shown[np.isfinite(shown).all(axis=1)]
+    shown = shown[:: max(1, len(shown) // _ENOUGH)]
     latent = Coding(weights, standard, activation).encoded(shown).astype(np.float64)
     if centred:
         middle = latent.mean(axis=0)

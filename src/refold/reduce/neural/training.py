@@ -110,6 +110,7 @@ class Trainer:
                     reached = self._epoch(reached)
                     if saved is not None:
                         saved.save(reached)
+            setup.progress.relabel(f"{len(reached.history)} epochs, loss {reached.history[reached.best_epoch][1]:.4g}")
         finally:
             setup.progress.stop()
         return reached
