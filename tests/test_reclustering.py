@@ -59,7 +59,7 @@ def same(one: xr.Dataset, other: xr.Dataset, names: tuple[str, ...] = ANSWER) ->
         {"method": "hdbscan", "min_cluster_size": 20, "soft_labels": True, "parameters": {"alpha": 1.2}},
         {"method": "gaussian_mixture", "n_clusters": 4, "parameters": {"covariance_type": "tied"}},
         {"method": "kmeans", "n_clusters": 4, "random_state": 3},
-        {"method": "agglomerative", "n_clusters": 5, "parameters": {"connectivity": "grid"}},
+        {"method": "agglomerative", "parameters": {"connectivity": "grid", "distance_threshold": 900.0}},
     ],
     ids=lambda recipe: recipe["method"],
 )
@@ -309,6 +309,8 @@ def test_commands(command, copy):
     assert set(one_object(command("clusterings", copy, "--json")[1])) == {"run", "mix"}
     assert "gaussian_mixture" in command("clusterings", copy)[1]
     assert "mix" in command("info", copy)[1]
+    found = one_object(command("compare", copy, copy, "--clustering", "mix", "--json")[1])
+    assert found["b"] == f"{copy} (mix)"
     status, out, _ = command("report", copy, "--clustering", "mix", "--json")
     page = Path(one_object(out)["report"])
     assert page.name == "copy.run.mix.html"

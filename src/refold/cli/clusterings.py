@@ -107,15 +107,19 @@ def estimate_clusters(
 
 def compare(
     first: Annotated[Path, typer.Argument(help="A run's store.")],
-    second: Annotated[Path, typer.Argument(help="Another run of the same scan.")],
+    second: Annotated[Path, typer.Argument(help="Another run of the same scan; or the same.")],
+    clustering: Annotated[
+        str | None, typer.Option(help="Of the second run a clustering that was added; see refold clusterings.")
+    ] = None,
     memory: Memory = None,
     workers: Workers = None,
     json_: AsJson = False,
 ) -> None:
     """Say what two runs share: agreement, which cluster is which, how many pixels differ, what was done otherwise."""
+    from refold.store import open_run
     from refold.trust import compare as compare_runs
 
-    found = compare_runs(first, second, memory=memory, workers=workers)
+    found = compare_runs(first, open_run(second, clustering), memory=memory, workers=workers)
     print_json(found.as_dict()) if json_ else out.print(str(found), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -166,7 +166,8 @@ class Cluster(Section):
     method : {"hdbscan", "kmeans", "gaussian_mixture", "agglomerative"}
         What finds the clusters.
     n_clusters : int, optional
-        How many; HDBSCAN finds their number itself, the others must be told.
+        How many; HDBSCAN finds their number itself, and agglomerative clusters with a ``distance_threshold`` need none.
+        The others must be told.
     min_cluster_size : int, optional
         Fewest landmarks that are a cluster. By default 25, or an eighth of the landmarks where that is less.
     min_samples : int
@@ -203,7 +204,8 @@ class Cluster(Section):
     def __post_init__(self) -> None:
         """Check each field, and that a method that needs a number of clusters has one."""
         super().__post_init__()
-        if (self.n_clusters is None) != (self.method == "hdbscan"):
+        free = self.method == "agglomerative" and "distance_threshold" in self.parameters
+        if not free and (self.n_clusters is None) != (self.method == "hdbscan"):
             raise RecipeError(
                 f"cluster.method = {self.method!r} with n_clusters = {self.n_clusters}",
                 "no n_clusters with 'hdbscan', and a number with any other method",
@@ -218,7 +220,7 @@ class Cluster(Section):
             own = {name: getattr(self, name) for name in names - {"parameters"}}
         else:
             seed = {} if self.method == "agglomerative" else {"random_state": self.random_state}
-            own = {"n_clusters": self.n_clusters, **seed}
+            own = {**({} if self.n_clusters is None else {"n_clusters": self.n_clusters}), **seed}
         return {**own, **self.parameters}
 
 
