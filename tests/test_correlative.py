@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from sklearn.preprocessing import RobustScaler
 
 import refold
 from refold.errors import CubeError, RecipeError
+from refold.outcome import Outcome
 from refold.recipe import Recipe
 from refold.report import write_report
 from refold.stages import Work
-from tests.guards import count_reads
+from tests.guards import Reads, count_reads
 from tests.runs import contents, run
 
 SHAPE = (40, 44)
@@ -117,9 +119,15 @@ def quick(scan: Any, store: Path, **options: Any) -> Any:
     return run(scan, store, recipe=RECIPE, **{**QUICK, "reduce": {"method": "pca", "n_components": 6}, **options})
 
 
-def test_each_chunk_of_each_cube_is_read_once(scan, tmp_path):
+@pytest.fixture(scope="module")
+def quickly(scan, tmp_path_factory) -> tuple[Outcome, Reads]:
+    """One such run, for reading only, and what it read."""
     with count_reads() as reads:
-        outcome = quick(scan, tmp_path / "run.zarr")
+        return quick(scan, tmp_path_factory.mktemp("quick") / "run.zarr"), reads
+
+
+def test_each_chunk_of_each_cube_is_read_once(scan, quickly):
+    outcome, reads = quickly
     of_scan = {key: count for name in scan for key, count in reads.under(f"{name}.zarr").items()}
     assert set(of_scan.values()) == {1}
     chunks = sum(cube.data.npartitions for cube in scan.values())
@@ -127,8 +135,8 @@ def test_each_chunk_of_each_cube_is_read_once(scan, tmp_path):
     assert outcome.bytes_read == sum(cube.nbytes for cube in scan.values())
 
 
-def test_in_memory_and_from_disk_end_with_the_same_answer(scan, tmp_path):
-    lazy = refold.open_run(quick(scan, tmp_path / "lazy.zarr").store)
+def test_in_memory_and_from_disk_end_with_the_same_answer(scan, quickly, tmp_path):
+    lazy = refold.open_run(quickly[0].store)
     loaded = refold.open_run(
         quick({name: cube.compute() for name, cube in scan.items()}, tmp_path / "loaded.zarr").store
     )
@@ -136,8 +144,8 @@ def test_in_memory_and_from_disk_end_with_the_same_answer(scan, tmp_path):
     xr.testing.assert_allclose(lazy.cluster_mean_eds, loaded.cluster_mean_eds, rtol=0.1, atol=0.5)
 
 
-def test_loadings_fold_back_to_patterns_and_spectra(scan, tmp_path):
-    result = refold.open_run(quick(scan, tmp_path / "run.zarr").store)
+def test_loadings_fold_back_to_patterns_and_spectra(quickly):
+    result = refold.open_run(quickly[0].store)
     patterns, spectra = result.components_diffraction, result.components_eds
     assert patterns.dims == ("component", "ky", "kx")
     assert spectra.dims == ("component", "energy")
@@ -147,18 +155,18 @@ def test_loadings_fold_back_to_patterns_and_spectra(scan, tmp_path):
     np.testing.assert_array_equal(whole, result.components.values[0])
 
 
-def test_the_plan_counts_every_stage(scan, tmp_path):
+def test_the_plan_counts_every_stage(scan, quickly):
     told = refold.plan(scan, RECIPE)
     assert list(told.stages) == ["features", "fuse", "embed", "cluster", "labels", "statistics", "report"]
-    outcome = quick(scan, tmp_path / "run.zarr")
+    outcome, _ = quickly
     again = refold.plan(scan, RECIPE, **QUICK, reduce={"method": "pca", "n_components": 6})
     assert again.chunks_read == outcome.chunks_read
     assert outcome.forecast["peak_memory"] > 0
 
 
 @pytest.mark.parametrize("when", ["at the end", "in the middle"])
-def test_stopped_while_fusing(scan, tmp_path, monkeypatch, when):
-    place, whole = tmp_path / "run.zarr", quick(scan, tmp_path / "whole.zarr").store
+def test_stopped_while_fusing(scan, quickly, tmp_path, monkeypatch, when):
+    place, whole = tmp_path / "run.zarr", quickly[0].store
     fuse = Work.fuse
 
     def stopping(self: Work) -> None:
@@ -179,8 +187,8 @@ def test_stopped_while_fusing(scan, tmp_path, monkeypatch, when):
     assert contents(place) == contents(whole)
 
 
-def test_weights_change_the_answer_only_from_fusing_on(scan, tmp_path):
-    quick(scan, tmp_path / "run.zarr")
+def test_weights_change_the_answer_only_from_fusing_on(scan, quickly, tmp_path):
+    shutil.copytree(quickly[0].store, tmp_path / "run.zarr")
     heavier = {"eds": {"features": {"weight": 3}}}
     outcome = quick(scan, tmp_path / "run.zarr", cubes=heavier)
     assert [name for name, facts in outcome.stages.items() if facts["reused"]] == ["features"]

@@ -184,8 +184,14 @@ def spectra(shape: tuple[int, ...], dtype: Any = "float32", seed: int = 0) -> tu
     return values.reshape(*shape, 8), kinds.reshape(shape)
 
 
-@pytest.mark.parametrize("shape", [(60,), (1, 60), (60, 1), (8, 9), (3, 5, 6)], ids=str)
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        *(((60,), "float32"), ((1, 60), "uint8"), ((60, 1), "int32"), ((3, 5, 6), "float64")),
+        *(((8, 9), dtype) for dtype in ("uint8", "int32", "float32", "float64")),
+    ],
+    ids=str,
+)
 def test_line_scans_maps_and_stacks_of_any_dtype(tmp_path, shape, dtype):
     values, kinds = spectra(shape, dtype)
     cube = refold.as_cube(da.from_array(values, chunks=(3,) * len(shape) + (8,)), signal="energy")
