@@ -16,6 +16,7 @@ from refold.explore.cluster_list import entries
 from refold.explore.hover import described
 from refold.explore.means import Means
 from refold.explore.model import Model
+from refold.explore.outlines import outlines_of
 from tests.explore.kept import keep, make_kept
 from tests.report.made import make_correlative, make_run
 
@@ -289,3 +290,20 @@ def test_selections_say_the_same_to_a_notebook(model):
 def test_no_page_is_imported_before_it_is_wanted():
     code = "import sys, refold; print(sorted({'bokeh', 'panel'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_gaussians_are_outlined_in_the_colours_of_their_clusters_now(tmp_path):
+    made = make_run((8, 9), 3)
+    made["mixture_means"] = (("cluster", "latent"), np.arange(6.0).reshape(3, 2))
+    made["mixture_covariances"] = (("cluster", "latent", "other_latent"), np.tile(np.diag([4.0, 1.0]), (3, 1, 1)))
+    made["mixture_weights"] = ("cluster", np.full(3, 1 / 3))
+    model = Model(keep(made, tmp_path / "gaussians.run.zarr"))
+    x, y, colour = outlines_of(model)[0]
+    assert (colour, x.min(), x.max(), y.min(), y.max()) == (model.colours[0], *map(pytest.approx, (-2, 2, 0, 2)))
+    model.choose([0, 1])
+    model.merge()
+    assert [colour for _, _, colour in outlines_of(model)[::2]] == [
+        model.colours[0],
+        model.colours[0],
+        model.colours[2],
+    ]

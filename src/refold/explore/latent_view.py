@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refold.explore.outlines import outlines_of
 from refold.explore.raster import View
 from refold.explore.style import dress, veil
 from refold.explore.watching import Canvas, watch_pointer
+from refold.report.canvas import THEMES
 
 if TYPE_CHECKING:
     from refold.explore.model import Model
@@ -60,6 +62,10 @@ class LatentView:
         self.lit = self.figure.image(
             **place, source=self.lit_source, color_mapper=self.lit_mapper, name="latent-lit", visible=False
         )
+        self.outlines = ColumnDataSource({"xs": [], "ys": [], "colour": []})
+        lines = {"xs": "xs", "ys": "ys", "source": self.outlines}
+        self.edges = self.figure.multi_line(**lines, line_width=3.6)  # of paper, so that they are seen on their points
+        self.figure.multi_line(**lines, line_color="colour", line_width=1.6, name="latent-outlines")
         self.mark = ColumnDataSource({"x": [], "y": []})
         self.ring = self.figure.scatter(
             "x", "y", source=self.mark, size=11, fill_color=None, line_width=1.6, level="overlay"
@@ -91,7 +97,7 @@ class LatentView:
         """Take the colours of a theme."""
         dress(self.figure, theme)
         self.lit_mapper.palette = ["#00000000", veil(theme), "#00000000"]
-        self.ring.glyph.line_color = "#1f2328" if theme == "light" else "#f0f6fc"
+        self.ring.glyph.line_color, self.edges.glyph.line_color = THEMES[theme].ink, THEMES[theme].paper
 
     def draw(self) -> None:
         """Draw what lies in the window."""
@@ -108,6 +114,8 @@ class LatentView:
         """Exchange the colours."""
         palette = self.model.drawing.latent_palette()
         self.mapper.update(palette=palette, high=len(palette) - 0.5)
+        x, y, colours = list(zip(*outlines_of(self.model), strict=True)) or ((), (), ())
+        self.outlines.data = {"xs": list(x), "ys": list(y), "colour": list(colours)}
 
     def light(self) -> None:
         """Light up what is selected."""
