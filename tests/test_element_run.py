@@ -122,10 +122,11 @@ def test_without_written_features_the_forecast_is_true(scan, tmp_path):
 
 
 def test_components_of_maps_bear_the_names_of_lines(scan, tmp_path):
-    options = {"elements": ["Fe_Ka", "Si_Ka", "O_Ka"], "n_components": 2, "cluster": "kmeans", "n_clusters": 2}
+    options = {"elements": ["Fe_Ka", "Si_Ka", "O_Ka"], "n_components": 20, "cluster": "kmeans", "n_clusters": 2}
     run(scan, tmp_path / "run.zarr", **options, min_cluster_size=None, features={"then": ["zscore"]})
     loadings = refold.open_run(tmp_path / "run.zarr")["components_eds"]
     assert loadings.dims == ("component", "line")
+    assert loadings.sizes["component"] == 3  # of 20 asked for: there are no more maps
     assert loadings.line.values.tolist() == options["elements"]
 
 

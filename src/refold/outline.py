@@ -22,7 +22,7 @@ from refold.planning.advice import convert_command, on_rereading
 from refold.planning.forecast import Forecast, forecast
 from refold.planning.sizes import Sizes
 from refold.prepare.fusing import say_passes
-from refold.recipe import Recipe
+from refold.recipe import Recipe, Reduce
 from refold.reducing import Reducer
 from refold.space import FeatureSpace, makes_features
 
@@ -42,8 +42,15 @@ class Outline:
         self.recipe = recipe
         self.parts = parts_of(cubes, recipe)
         self.space = FeatureSpace(self.parts, recipe.fuse) if makes_features(self.parts, recipe) else None
-        self.reducer = Reducer(recipe.reduce)
+        self.reducer = Reducer(self._reduction())
         clusterer_for(recipe.cluster, embedded=recipe.embed.method == "umap")  # refuses options before anything is read
+
+    def _reduction(self) -> Reduce:
+        """How features are reduced; of element maps, which are few, not to more components than there are maps."""
+        asked = self.recipe.reduce
+        if not isinstance(asked.n_components, int) or all(part.features.elements is None for part in self.parts):
+            return asked
+        return replace(asked, n_components=min(asked.n_components, n_features(self.cube)))
 
     @property
     def full(self) -> xr.DataArray:
@@ -124,7 +131,7 @@ class Outline:
         budget = current_settings().budget
         choice = self.reducer.cost(self.cube) if self.reducer.reduces else None
         pixels, features = n_pixels(self.cube), n_features(self.cube)
-        count = self.recipe.reduce.n_components
+        count = self.reducer.options.n_components
         components = count if isinstance(count, int) else min(50, features)
         swept = [(part.cube, self.grids[part.name], self.first_visitors(part)) for part in self.parts]
         if self.space is not None and self.reducer.reduces:

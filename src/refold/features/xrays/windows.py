@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 # In full widths: where the windows beside a line begin and how wide they are, as eXSpy has them; how far they may be
 # moved away from other lines; how near to one of these is too near.
-_BEGIN, _WIDE, _FARTHEST, _CLEAR = 2.0, 1.0, 6.0, 0.75
+_BEGIN, _WIDE, _FARTHEST, _CLEAR = 2.0, 1.0, 6.0, 1.0
 _NOISE = 150.0  # eV; below lie the zero peak and the noise, which are no background of anything
 _SEEN = 0.1  # share of a shell's X-rays from which on a line of the same element is kept clear of
 
