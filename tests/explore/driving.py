@@ -35,7 +35,7 @@ _READY = """() => {
 }"""
 _LULL = 0.2  # seconds
 _GONE = "WebSocketClosedError"
-SECONDS = 20.0  # after which something does not happen any more
+SECONDS = 60.0  # after which something does not happen any more
 
 
 def why_no_browser() -> str | None:
