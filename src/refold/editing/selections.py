@@ -183,11 +183,6 @@ class Selection(ABC):
         """Whether latent coordinates are needed."""
         return any(isinstance(one, Lasso | Box) and one.space == "embedding" for one in self.everything())
 
-    @property
-    def by_place(self) -> bool:
-        """Whether places on the map are needed."""
-        return any(isinstance(one, Pixels) or getattr(one, "space", "") == "map" for one in self.everything())
-
     def check(self, latent: int, shape: tuple[int, ...]) -> None:
         """Check that it can be found in a run.
 
