@@ -276,14 +276,21 @@ def tampered(place: Path, how: str) -> None:
         shutil.rmtree(group)
     elif how == "landmarks":
         shutil.rmtree(group / "landmarks")
+    elif how == "cut short":
+        chunk = next(path for path in sorted((group / "labels" / "c").rglob("*")) if path.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:-1])
     else:
         described = json.loads((group / "labels" / "zarr.json").read_text())
-        described["shape"] = [3, 3]
-        (group / "labels" / "zarr.json").write_text(json.dumps(described))
+        described["shape"] = [25, 22]
+        text = json.dumps(described)
+        size = (group / "labels" / "zarr.json").stat().st_size
+        (group / "labels" / "zarr.json").write_text(text.ljust(size))
     root.write_text(json.dumps(note))
 
 
-@pytest.mark.parametrize("how", ["number of clusters", "fingerprint", "notes", "group", "landmarks", "shape"])
+@pytest.mark.parametrize(
+    "how", ["number of clusters", "fingerprint", "notes", "group", "landmarks", "cut short", "shape"]
+)
 def test_what_was_tampered_with_is_told_and_can_be_forgotten(with_mixture, small_run, tmp_path, how):
     place = Path(shutil.copytree(with_mixture, tmp_path / "run.zarr"))
     tampered(place, how)

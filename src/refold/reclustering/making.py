@@ -36,6 +36,7 @@ from refold.store import (
     stage_fingerprint,
     versions,
 )
+from refold.store.disk import stored_in
 from refold.trust.finished import FinishedRun
 
 _PARTIAL = "stages/clustering"  # where a clustering is made, until it is whole
@@ -248,6 +249,7 @@ def _notes(store: RunStore, recipe: Recipe, clusters: int, *, statistics: bool) 
         "clusters": clusters,
         "noise": noise_of(store.read(_PARTIAL)["labels"]),
         "statistics": statistics,
+        "stored": stored_in(store.path / _PARTIAL),
         "recipe": recipe.to_toml(),
         "versions": versions(),
     }

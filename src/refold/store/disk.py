@@ -47,3 +47,20 @@ def mended_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{error.strerror or error} at {path}", "a place that can be written", "check the path and its permissions"
         ) from error
+
+
+def stored_in(folder: Path) -> list[int]:
+    """Files below a folder, and their bytes: what a file that was cut short or lost changes.
+
+    Parameters
+    ----------
+    folder : Path
+        Such as a group of a run.
+
+    Returns
+    -------
+    list of int
+        Both numbers, ready for JSON.
+    """
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    return [len(sizes), sum(sizes)]

@@ -10,6 +10,7 @@ import xarray as xr
 
 from refold.cube import declared, to_full_grid
 from refold.errors import ParameterError, StoreError
+from refold.store.disk import stored_in
 from refold.store.run import RunStore
 from refold.store.saved import OWN, entry_of_clustering, record_of_labels, remedy_of
 
@@ -90,6 +91,10 @@ def _with_clustering(store: RunStore, note: dict[str, Any], name: str) -> xr.Dat
     """A saved clustering, and what of the run is no answer of its own clustering."""
     entry = entry_of_clustering(note, name)
     place = record_of_labels(name)
+    wanted_files, found_files = entry["notes"]["stored"], stored_in(store.path / place)
+    if found_files != wanted_files:
+        told = [f"{files} files of {size} bytes" for files, size in (found_files, wanted_files)]
+        raise _damaged(store, name, f"{told[0]}, where {told[1]} were written")
     try:
         answer, marks = _part(store, place), _part(store, f"{place}/landmarks")
     except (FileNotFoundError, ValueError, KeyError) as error:  # a group that is gone, or no group any more
