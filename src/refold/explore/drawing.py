@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refold.editing import Selection
 from refold.explore.grounds import Ground, grounds_of
 from refold.explore.histogram import Bars
 from refold.explore.raster import Cells, Groups, View, levelled_palette
@@ -128,6 +129,18 @@ class Drawing:
             return None
         mask = np.zeros(len(self.model.rows), bool) if self.model.choice is None else self.model.choice.mask
         return self._cells.lit(mask)
+
+    def ready(self) -> None:
+        """Have everything compiled that a first selection needs: in a new environment that takes seconds."""
+        rows, few = self.model.rows, slice(0, 1)
+        places = (rows.flat[few], rows.thinning.sizes)
+        corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+        Selection.lasso(corners, "map").mask(None, *places)
+        Selection.box(0, 1, 0, 1, "map").mask(None, *places)
+        if self.has_latent:
+            Selection.lasso(corners, "embedding", self.model.options.dims).mask(rows.positions[few], *places)
+            Selection.box(0, 1, 0, 1, "embedding", self.model.options.dims).mask(rows.positions[few], *places)
+        self.latent_lit()
 
     def row_at(self, x: float, y: float) -> int | None:
         """A row that is seen at a place in the latent space; None where nothing is."""

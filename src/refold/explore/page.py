@@ -72,6 +72,7 @@ class Page:
         )  # fmt: skip
         keys_of(self.map.figure, self._pressed, None if theme else self.dress)
         self._begin()
+        model.drawing.ready()
         model.watch(self._heard)
 
     def close(self) -> None:
