@@ -102,7 +102,7 @@ def dress(figure: Any, theme: str) -> None:
     look = THEMES[theme]
     if not figure.stylesheets:
         figure.stylesheets = [InlineStyleSheet(css=FIGURE)]
-    figure.background_fill_color = figure.border_fill_color = look.paper
+    figure.background_fill_color = figure.border_fill_color = None  # the page shines through, to the very edge
     figure.outline_line_color = look.line
     for axis in figure.axis:
         axis.axis_line_color = axis.major_tick_line_color = look.line
