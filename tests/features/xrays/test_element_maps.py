@@ -15,6 +15,8 @@ from refold.features import element_maps, line_intensities, xray_lines
 from refold.features.xrays.lines import line_of
 from refold.features.xrays.table import Spectrometer
 from refold.features.xrays.windows import weights_of
+from refold.source import convert, open
+from refold.store import identify
 from tests.features.xrays.made_spectra import ENERGY, expected, two_phases
 from tests.guards import no_compute
 from tests.strategies import chunkings
@@ -100,6 +102,17 @@ def test_not_a_number_stays_in_its_window():
     assert np.isfinite(maps.sel(line=["Si_Ka", "O_Ka"])).all()
 
 
+def test_maps_keep_their_names_in_a_store(tmp_path):
+    maps = element_maps(two_phases((4, 5), chunks=(2, 5, 1024)), LINES)
+    convert(maps, tmp_path / "maps.zarr")
+    again = open(tmp_path / "maps.zarr")
+    check_cube(again)
+    assert again.line.values.tolist() == LINES
+    np.testing.assert_array_equal(again.sel(line="Si_Ka"), maps.sel(line="Si_Ka"))
+    renamed = maps.assign_coords(line=("line", np.array(["A", "B", "C"], object), maps.line.attrs))
+    assert identify(maps)["coords"] == identify(maps.copy())["coords"] != identify(renamed)["coords"]
+
+
 def test_options_that_cannot_be():
     for wrong in ({"background": "quadratic"}, {"width": 0.0}):
         with pytest.raises(ParameterError):
@@ -142,8 +155,6 @@ def test_a_cluster_of_no_pixels_holds_nothing():
 def test_recorded_particle_is_measured_as_exspy_does(shared_data):
     pytest.importorskip("exspy")
     import hyperspy.api as hs
-
-    from refold.source import open
 
     path = shared_data / "eds/core_shell.hspy"
     with warnings.catch_warnings():
