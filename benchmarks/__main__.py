@@ -14,7 +14,7 @@ from benchmarks.tables import write_page
 
 GROUPS = (
     *("reading", "raw_pass", "forms", "spectra", "kernels", "pca", "kmeans"),
-    *("embedding", "clustering", "forecast", "whole_run"),
+    *("embedding", "clustering", "forecast", "whole_run", "explore"),
 )
 QUICK_SECONDS = 130.0  # no group begins after this many with --quick: three minutes are promised
 REDUCED = "**In reduced size, for a look and not for a comparison:** times here are mostly those of starting up."

@@ -203,9 +203,20 @@ class Timed:
         )
 
     def _took(self) -> float:
-        took = float(self.driven.page.evaluate("() => refold_bench.took"))
+        took = float(
+            self.driven.page.evaluate(
+                """seconds => Promise.race([refold_bench.took, new Promise((done, fail) =>
+                    setTimeout(() => fail(new Error("nothing was seen")), 1000 * seconds))])""",
+                _WAIT,
+            )
+        )
         self.driven.settle()
         return took
+
+
+def outskirts(centres: list[Any]) -> list[tuple[str, float, float]]:
+    """Places of the latent space where a few points lie, not so many that faint ones add up to full colour."""
+    return [("latent", *place) for centre in centres for radius in (2.5, 3.0) for place in ring(centre, radius)]
 
 
 def ring(centre: tuple[float, float], radius: float, corners: int = 16) -> list[tuple[float, float]]:
@@ -220,7 +231,7 @@ def of_explorer(opens: Callable[..., Any], url: str, side: int, rounds: int) -> 
     inside = np.argwhere(found["labels"] == 2)  # some of it is lit and some veiled, by any lasso
     spots = [("map", float(x), float(y)) for y, x in inside[:: len(inside) // 40]]
     centres = [tuple(map(float, found["embedding"][found["labels"] == k].mean(axis=0))) for k in range(CLUSTERS)]
-    cells = [("latent", *centre) for centre in centres]
+    cells = outskirts(centres)
     took: dict[str, list[float]] = {name: [] for name in ("page ready", *DONE)}
     for _ in range(rounds):
         timed = Timed(opens, url)
@@ -262,7 +273,7 @@ def of_scatter(opens: Callable[..., Any], page: Path, side: int, rounds: int) ->
         timed = Timed(opens, page.as_uri())
         took["page ready"].append(timed.opened)
         took[DONE[0]].append(timed.lasso("latent", ring(centres[0], 1.5), *spots))
-        cells = [("latent", *centre) for centre in centres]
+        cells = outskirts(centres)
         took[DONE[1]].append(timed.lasso("map", ring((side / 2, side / 2), side / 20), *cells))
         timed.driven.close()
     return took

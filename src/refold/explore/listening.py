@@ -15,7 +15,6 @@ from bokeh.server.tornado import BokehTornado
 from panel.io.server import build_applications
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from tornado.netutil import bind_sockets
 
 from refold.errors import ParameterError
 from refold.explore.door import Door
@@ -25,7 +24,7 @@ _LARGEST_MESSAGE = 16 * 2**20
 
 
 @contextmanager
-def listening(address: str, port: int) -> Iterator[list[socket.socket]]:
+def listening(address: str, port: int) -> Iterator[socket.socket]:
     """Listen on a port.
 
     Raises
@@ -36,7 +35,8 @@ def listening(address: str, port: int) -> Iterator[list[socket.socket]]:
     if not 0 <= port < 2**16:
         raise ParameterError(f"port {port}", "0 to 65535", "leave it out: one that is free is taken")
     try:
-        sockets = bind_sockets(port, address=address)
+        (family, *_, place), *_ = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        made = socket.create_server(place[:2], family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ParameterError(
@@ -53,25 +53,23 @@ def listening(address: str, port: int) -> Iterator[list[socket.socket]]:
             "an address of this machine",
             "leave --address out to listen on this machine alone",
         ) from error
-    try:
-        yield sockets
-    finally:
-        for each in sockets:
-            each.close()
+    with made:
+        made.setblocking(False)
+        yield made
 
 
 @asynccontextmanager
 async def answering(
-    page: Callable[[], Any], sockets: list[socket.socket], token: str, hosts: Collection[str]
+    page: Callable[[], Any], listener: socket.socket, token: str, hosts: Collection[str]
 ) -> AsyncIterator[None]:
-    """Answer requests on some sockets.
+    """Answer requests on a socket.
 
     Parameters
     ----------
     page : callable
         Makes the page of each session.
-    sockets : list of socket.socket
-        Bound already.
+    listener : socket.socket
+        Listening already.
     token : str
         What browsers must know.
     hosts : collection of str
@@ -86,10 +84,10 @@ async def answering(
         include_cookies=[],  # they would be written into the page, the token among them
         websocket_max_message_size_bytes=_LARGEST_MESSAGE,
     )
-    port = sockets[0].getsockname()[1]
+    port = listener.getsockname()[1]
     door = Door(inside, token, hosts, cookie=f"refold-{port}")
     http = HTTPServer(door, max_body_size=_LARGEST_REQUEST)
-    http.add_sockets(sockets)
+    http.add_socket(listener)
     server = BaseServer(IOLoop.current(), inside, http)
     server.start()
     try:

@@ -98,8 +98,8 @@ def serve(
         raise ParameterError(
             "a loop that runs already, as in a notebook", "a plain Python process", "use run.refold.explore() there"
         )
-    with contextlib.closing(pages), listening(address, port) as sockets, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_until_stopped(pages, sockets, address, token, hosts, open_browser, ready or _print_address))
+    with contextlib.closing(pages), listening(address, port) as listener, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_until_stopped(pages, listener, address, token, hosts, open_browser, ready or _print_address))
 
 
 def show(run: Any, *, scan: Any = None, clustering: str | None = None, edits: str = "edits") -> Any:
@@ -203,7 +203,7 @@ class Pages:
 
 async def _until_stopped(
     pages: Pages,
-    sockets: list[socket.socket],
+    listener: socket.socket,
     address: str,
     token: str,
     hosts: Collection[str],
@@ -216,8 +216,8 @@ async def _until_stopped(
     stop = asyncio.Event()
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with answering(pages.page, sockets, token, names_of(address, hosts)):
-        url = f"http://{in_url(address)}:{sockets[0].getsockname()[1]}/?token={token}"
+    async with answering(pages.page, listener, token, names_of(address, hosts)):
+        url = f"http://{in_url(address)}:{listener.getsockname()[1]}/?token={token}"
         ready(url)
         with _opened(url) if open_browser else contextlib.nullcontext():
             await stop.wait()
