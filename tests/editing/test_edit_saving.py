@@ -18,7 +18,7 @@ import pytest
 from refold.editing.document import Document, Origin
 from refold.editing.history import History
 from refold.editing.operations import Merge, Rename
-from refold.editing.saving import place_of, read_edits, write_edits
+from refold.editing.saving import place_of, read_edits, saved_edits, write_edits
 from refold.errors import DiskFullError, EditConflictError, EditsError, ParameterError
 from tests.editing.made_edits import FRAME
 
@@ -39,7 +39,7 @@ def test_what_is_saved_is_read(place: Path) -> None:
     later = replace(TWO, revision=2)
     write_edits(place, later, ONE)
     assert read_edits(place, ORIGIN, FRAME) == later
-    assert sorted(item.name for item in place.parent.iterdir()) == [".edits.lock", "edits.json"]
+    assert sorted(item.name for item in place.parent.iterdir()) == [".edits.lock", "edits.json", "zarr.json"]
 
 
 def test_who_comes_second_is_told_and_changes_nothing(place: Path) -> None:
@@ -90,7 +90,7 @@ def test_what_the_system_refuses_is_said_and_what_was_there_stays(
     with pytest.raises(error, match=said):
         write_edits(place, replace(TWO, revision=2), ONE)
     assert read_edits(place, ORIGIN, FRAME) == ONE
-    assert sorted(item.name for item in place.parent.iterdir()) == [".edits.lock", "edits.json"]
+    assert sorted(item.name for item in place.parent.iterdir()) == [".edits.lock", "edits.json", "zarr.json"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
@@ -102,12 +102,21 @@ def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
     assert (tmp_path / "edits").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a--b", "a" * 65, "ä", None, "a\n"])
+@pytest.mark.parametrize("name", ["", "../up", ".hidden", "zarr", "Zarr", "a/b", "a--b", "a" * 65, "ä", None, "a\n"])
 def test_names_cannot_lead_elsewhere(tmp_path: Path, name: Any) -> None:
     with pytest.raises(ParameterError, match="set of edits"):
         place_of(tmp_path, None, name)
     with pytest.raises(ParameterError):
-        place_of(tmp_path, name or "a/b", "edits")
+        place_of(tmp_path, "a/b", "edits")
+
+
+def test_saved_sets_are_named(tmp_path: Path) -> None:
+    assert saved_edits(tmp_path) == []
+    for clustering, name in ((None, "edits"), (None, "anna"), ("gmm5", "edits")):
+        write_edits(place_of(tmp_path, clustering, name), ONE, None)
+    assert saved_edits(tmp_path) == saved_edits(tmp_path, "run") == ["anna", "edits"]
+    assert saved_edits(tmp_path, "gmm5") == ["edits"]
+    assert saved_edits(tmp_path, "gmm") == []
 
 
 # --- several processes ------------------------------------------------------------------------------------------------

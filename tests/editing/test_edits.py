@@ -341,6 +341,7 @@ def test_nothing_removes_edits_and_they_disturb_nobody(store: Path) -> None:
     assert runs.contents(store).items() >= before.items()
     assert set(xr.open_zarr(store)) == set(xr.open_zarr(store, consolidated=True))
     assert "edits" not in dict(zarr.open_group(store, mode="r").members())
+    assert set(xr.open_zarr(store, consolidated=False)) == set(xr.open_zarr(store))  # without a warning
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from refold.editing.document import MAX_BYTES, Document, Origin
 from refold.editing.operations import Frame
-from refold.errors import DiskFullError, EditConflictError, EditsError, RefoldError
-from refold.store import EDITS, sound_name
+from refold.errors import DiskFullError, EditConflictError, EditsError, ParameterError, RefoldError
+from refold.store import EDITS, OWN, path_of, sound_name
 
+_GROUP = "zarr.json"  # makes the folder an empty group, so that whoever lists the run as Zarr does not stumble on it
 _WAIT = 10.0  # seconds; writing takes a fraction of one
 _PAUSE = 0.02
+_EMPTY_GROUP = b'{"attributes":{},"node_type":"group","zarr_format":3}'
 
 
 def place_of(run: Path, clustering: str | None, name: str) -> Path:
@@ -43,8 +45,32 @@ def place_of(run: Path, clustering: str | None, name: str) -> Path:
     'scan.run.zarr/edits/gmm5--anna.json'
     """
     sound_name(name, "set of edits")
+    if name.lower() == Path(_GROUP).stem:
+        raise ParameterError(f"the name {name!r} of a set of edits", "another", "choose another name, such as edits")
     stem = name if clustering is None else f"{sound_name(clustering)}--{name}"
     return run / EDITS / f"{stem}.json"
+
+
+def saved_edits(run: Any, clustering: str | None = None) -> list[str]:
+    """Name the sets of edits that are saved of a run.
+
+    Parameters
+    ----------
+    run : path-like or xarray.Dataset
+        The run.
+    clustering : str, optional
+        A saved clustering; by default the run's own.
+
+    Returns
+    -------
+    list of str
+        Their names, sorted; those that can not be opened as well.
+    """
+    before = "" if clustering is None or clustering == OWN else f"{clustering}--"
+    found = (file.stem for file in (path_of(run) / EDITS).glob("[!.]*.json") if file.name != _GROUP)
+    return sorted(
+        stem.removeprefix(before) for stem in found if stem.startswith(before) and ("--" in stem) == bool(before)
+    )
 
 
 def read_edits(place: Path, origin: Origin, frame: Frame) -> Document | None:
@@ -101,7 +127,9 @@ def write_edits(place: Path, document: Document, before: Document | None) -> Non
             there = read_edits(place, document.origin, document.history.frame)
             if there != before:
                 _tell_of_conflict(place, there, before)
-            _replace(place, data)
+            if not (group := place.with_name(_GROUP)).exists():
+                _replace(group, _EMPTY_GROUP, place.with_name(f".{place.stem}.group.partial"))
+            _replace(place, data, place.with_name(f".{place.name}.partial"))
 
 
 def _bytes_of(place: Path) -> bytes | None:
@@ -113,9 +141,8 @@ def _bytes_of(place: Path) -> bytes | None:
             return None
 
 
-def _replace(place: Path, data: bytes) -> None:
+def _replace(place: Path, data: bytes, partial: Path) -> None:
     """Write a file beside, and put it in the place of the old one in a single step."""
-    partial = place.with_name(f".{place.name}.partial")
     try:
         partial.unlink(missing_ok=True)  # what somebody left who was stopped, and may be theirs alone to write
         with partial.open("wb") as file:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from refold.editing import Selection
+from refold.editing import Selection, saved_edits
 from refold.editing import edits as open_edits
 from refold.errors import ParameterError
 from refold.explore.choice import Choice
@@ -125,11 +125,7 @@ class Model:
 
     def names(self) -> list[str]:
         """Names of the sets of edits that are saved of this clustering."""
-        before = "" if self.clustering is None else f"{self.clustering}--"
-        stems = (file.stem for file in sorted((self.path / "edits").glob("[!.]*.json")))
-        return [
-            stem.removeprefix(before) for stem in stems if stem.startswith(before) and ("--" in stem) == bool(before)
-        ]
+        return saved_edits(self.path, self.clustering)
 
     def set(self, option: str, value: Any) -> None:
         """Change one of the options."""
