@@ -205,6 +205,9 @@ def test_images_of_the_run_and_of_the_scan_lie_under_the_map(path):
     model = Model(path, scan)
     assert {"probability", "residual", "bse"} <= set(model.drawing.grounds)
     assert not {"eds", "labels"} & set(model.drawing.grounds)
+    assert model.drawing.grounds["sum of eds"].slow
+    total = run.scores.values.sum(axis=-1).ravel()
+    np.testing.assert_allclose(model.drawing.grounds["sum of eds"].read(), total, rtol=1e-5)
     model.set("ground", "residual")
     grey = model.drawing.ground_image()
     np.testing.assert_array_equal(grey == 0, ~model.rows.usable.reshape(SHAPE))

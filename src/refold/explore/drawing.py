@@ -65,6 +65,12 @@ class Drawing:
         mask = np.zeros(len(self.model.rows), bool) if self.model.choice is None else self.model.choice.mask
         return self.picture(mask).view(np.uint8)
 
+    @property
+    def must_read(self) -> bool:
+        """Whether the image under the map takes long to be read, and was not yet."""
+        name = self.model.options.ground
+        return bool(name) and self.grounds[name].slow and name not in self._grey
+
     def ground_image(self) -> NDArray[np.uint8] | None:
         """Greys of the image under the map; None where none is chosen."""
         name = self.model.options.ground

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from refold.cube import signal_dims
 from refold.explore.rows import Thinning
 
 __all__ = ["Ground", "grounds_of"]
@@ -29,10 +28,13 @@ class Ground:
         As it is listed.
     read : callable
         Gives its values, float32 (row,), for the pixels that are held in memory.
+    slow : bool
+        Whether that reads a whole scan.
     """
 
     name: str
     read: Callable[[], NDArray[np.float32]]
+    slow: bool = False
 
     def grey(self) -> NDArray[np.uint8]:
         """Uint8 (row,): its values from the 1st percentile, 1, to the 99th, 255; 0 where there is none.
@@ -55,9 +57,7 @@ class Ground:
         return grey
 
 
-def grounds_of(
-    run: xr.Dataset, scan: xr.DataArray | xr.Dataset | None, thinning: Thinning, sums: NDArray[np.float32] | None = None
-) -> dict[str, Ground]:
+def grounds_of(run: xr.Dataset, scan: xr.DataArray | xr.Dataset | None, thinning: Thinning) -> dict[str, Ground]:
     """List the images that a run and its scan have.
 
     Parameters
@@ -66,8 +66,6 @@ def grounds_of(
     scan : xarray.DataArray or xarray.Dataset, optional
     thinning : Thinning
         Which pixels are held.
-    sums : numpy.ndarray, optional
-        Float32 (row,): the sum image, where it is known.
 
     Returns
     -------
@@ -76,33 +74,31 @@ def grounds_of(
 
     Notes
     -----
-    Of a scan, those cubes that are pictures: one value a pixel, on the run's grid. What needs all of a scan to be read,
-    such as its sum image, is listed only where the run has kept it.
+    Of a scan, those cubes that lie on the run's grid: pictures as they are, others as their sum over the signal.
     """
     found: dict[str, Ground] = {}
     for name in map(str, run.data_vars):
         if set(run[name].dims) == set(thinning.dims) and name not in {"labels", "consensus"}:
             found[name] = _ground(name, run[name], thinning)
-    if sums is not None:
-        found["sum"] = Ground("sum", lambda: sums)
-    for name, picture in _pictures(scan, thinning).items():
-        found[name] = _ground(name, picture, thinning)
+    for name, cube in _cubes(scan).items():
+        if any(cube.sizes.get(dim) != size for dim, size in zip(thinning.dims, thinning.sizes, strict=True)):
+            continue
+        signal = [dim for dim in cube.dims if dim not in thinning.dims]
+        if all(cube.sizes[dim] == 1 for dim in signal):
+            found[name] = _ground(name, cube.isel(dict.fromkeys(signal, 0), drop=True), thinning)
+        else:
+            found[f"sum of {name}"] = _ground(f"sum of {name}", cube.sum(signal), thinning, slow=True)
     return found
 
 
-def _ground(name: str, array: xr.DataArray, thinning: Thinning) -> Ground:
-    return Ground(name, partial(thinning.read, array.transpose(*thinning.dims), np.float32))
+def _ground(name: str, array: xr.DataArray, thinning: Thinning, *, slow: bool = False) -> Ground:
+    return Ground(name, partial(thinning.read, array.transpose(*thinning.dims), np.float32), slow)
 
 
-def _pictures(scan: xr.DataArray | xr.Dataset | None, thinning: Thinning) -> dict[str, xr.DataArray]:
-    """The cubes of a scan that have one value a pixel, on the same grid."""
+def _cubes(scan: xr.DataArray | xr.Dataset | None) -> dict[str, xr.DataArray]:
+    """The cubes of a scan, by name."""
     if scan is None:
         return {}
-    cubes = {str(name): scan[name] for name in scan.data_vars} if isinstance(scan, xr.Dataset) else {"image": scan}
-    found = {}
-    for name, cube in cubes.items():
-        signal = [dim for dim in cube.dims if dim not in thinning.dims]
-        known = all(cube.sizes.get(dim) == size for dim, size in zip(thinning.dims, thinning.sizes, strict=True))
-        if known and all(cube.sizes[dim] == 1 for dim in {*signal, *signal_dims(cube)}):
-            found[name] = cube.isel(dict.fromkeys(signal, 0), drop=True)
-    return found
+    if isinstance(scan, xr.DataArray):
+        return {str(scan.name or "scan"): scan}
+    return {str(name): scan[name] for name in scan.data_vars}

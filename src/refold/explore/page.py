@@ -206,9 +206,30 @@ class Page:
         if changed == "share":
             self.latent.draw()
         if changed == "ground":
-            self.map.lay()
+            self._lay()
         if changed == "opacity":
             self.map.fade()
+
+    def _lay(self) -> None:
+        """Lay an image under the map; what takes long to read is read beside the page."""
+        if not (self.served and self.model.drawing.must_read):
+            self.map.lay()
+            return
+        self.model.say(f"Reading {self.model.options.ground} …")
+
+        def read() -> None:
+            try:
+                self.model.drawing.ground_image()
+            except (RefoldError, OSError) as error:
+                self.model.say(f"{error}", error=True)
+            else:
+                self.document.add_next_tick_callback(was_read)
+
+        def was_read() -> None:
+            self.map.lay()
+            self._tell()
+
+        threading.Thread(target=read, daemon=True).start()
 
     def _on_signal(self) -> None:
         self.signal.draw()
