@@ -69,10 +69,17 @@ def test_a_changed_step_is_made_again_without_the_scan(scan, tmp_path):
     before = stages(refold.open_run(store))
     with count_reads() as reads:
         run(scan, store, **{**first, "features": {"then": ["neighbour_average", "softmax"]}})
-    after = stages(refold.open_run(store))
+    found = refold.open_run(store)
+    after = stages(found)
     assert not reads.under(f"{scan}/eds/c/")
     assert after["features"]["fingerprint"] == before["features"]["fingerprint"]
     assert after["fuse"]["fingerprint"] != before["fuse"]["fingerprint"]
+    measured = refold.line_intensities(found)  # by the lines of the run itself
+    assert measured.line.values.tolist() == ["Fe_Ka", "Si_Ka"]
+    assert (measured.significance.max("cluster") > 20).all()
+    scaled = found.assign_attrs(recipe="[prepare]\nnormalise = 'total'")
+    with pytest.raises(ParameterError, match="spectra after normalise"):
+        refold.line_intensities(scaled, ["Fe_Ka"])
 
 
 def test_an_image_beside_has_its_weight(scan, tmp_path):
@@ -90,17 +97,6 @@ def test_an_image_beside_has_its_weight(scan, tmp_path):
     tifffile.imwrite(tmp_path / "far.tif", np.zeros((3, 4), "u1"))
     with pytest.raises(CubeError, match="3 x 4 beside spectra"):
         refold.plan(scan, images={"far.tif": 1.0})
-
-
-def test_clusters_are_measured_by_the_lines_of_the_run(scan, tmp_path):
-    run(scan, tmp_path / "run.zarr", **{**QUICK, "elements": ["Si", "Fe_Ka"], "features": {"then": ["zscore"]}})
-    found = refold.open_run(tmp_path / "run.zarr")
-    measured = refold.line_intensities(found)
-    assert measured.line.values.tolist() == ["Si_Ka", "Fe_Ka"]
-    assert (measured.significance.max("cluster") > 20).all()
-    scaled = found.assign_attrs(recipe="[prepare]\nnormalise = 'total'")
-    with pytest.raises(ParameterError, match="spectra after normalise"):
-        refold.line_intensities(scaled, ["Fe_Ka"])
 
 
 def test_spectra_go_through_the_steps_too(scan, tmp_path):

@@ -34,7 +34,7 @@ def means_of(cube: xr.DataArray, radius: int) -> np.ndarray:
     return np.where(known, sums / np.where(counts > 0, counts, 1), np.nan)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(cubes(invalid=True), st.integers(1, 3))
 def test_it_is_the_mean_of_the_neighbours_that_there_are(cube: xr.DataArray, radius: int) -> None:
     with no_compute():
@@ -46,7 +46,7 @@ def test_it_is_the_mean_of_the_neighbours_that_there_are(cube: xr.DataArray, rad
     xr.testing.assert_identical(result.coords.to_dataset(), cube.coords.to_dataset())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cubes(lazy=True, invalid=True), st.integers(1, 2))
 def test_blocks_do_not_show_bit_for_bit(cube: xr.DataArray, radius: int) -> None:
     lazy, whole = neighbour_average(cube, radius), neighbour_average(cube.compute(), radius)

@@ -20,7 +20,7 @@ from tests.guards import no_compute
 from tests.strategies import cubes
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cubes(min_pixels=3))
 def test_zscores_are_scikit_learns_and_the_scalers(cube: xr.DataArray) -> None:
     rows = cube.values.reshape(-1, n_features(cube)).astype("f8")
@@ -34,7 +34,7 @@ def test_zscores_are_scikit_learns_and_the_scalers(cube: xr.DataArray) -> None:
     assert (result.chunks is None) == (cube.chunks is None)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cubes(lazy=True, invalid=True))
 def test_zscores_of_what_is_known_compute_nothing(cube: xr.DataArray) -> None:
     with no_compute():
@@ -45,7 +45,7 @@ def test_zscores_of_what_is_known_compute_nothing(cube: xr.DataArray) -> None:
     np.testing.assert_allclose(zscore(cube, turned, turned).values, cube.values.astype("f8") - 1, rtol=1e-5)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cubes(invalid=True))
 def test_softmax_is_scipys(cube: xr.DataArray) -> None:
     with no_compute():
@@ -69,7 +69,7 @@ def test_large_blocks_go_by_tiles_to_the_same() -> None:
 
 
 @given(st.permutations(range(4)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_steps_go_in_any_order(order: list[int]) -> None:
     counts = np.random.default_rng(3).poisson(5, (6, 7, 4)).astype("u2")
     steps = [normalise, neighbour_average, lambda cube: zscore(cube, 0.5, 2.0), softmax]

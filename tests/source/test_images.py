@@ -29,7 +29,7 @@ def counts(n: int, shape: tuple[int, ...] = (6, 9), dtype: str = "uint16") -> li
     return [rng.poisson(5, shape).astype(dtype) for _ in range(n)]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_a_folder_of_element_maps_is_a_scan(tmp_path, dtype):
     maps = dict(zip(["area 1 Si Kα1", "area 1 Fe Kα1", "area 1 O Kα1"], counts(3, dtype=dtype), strict=True))
     folder = write(tmp_path / "area 1", maps, imagej=dtype != "uint8", resolution=(4, 2), metadata={"unit": "um"})
