@@ -24,6 +24,7 @@ from refold.errors import BackendError, DataError, MissingDependencyError, Param
 from refold.reduce import PCA, Autoencoder
 from refold.reduce.neural import training
 from refold.reduce.neural.checkpoints import Checkpoints
+from refold.reduce.neural.pixels import Split
 from tests.guards import limit_memory, no_compute
 
 torch = pytest.importorskip("torch", reason="no PyTorch, which trains autoencoders: pip install 'refold[torch]'")
@@ -75,11 +76,10 @@ def test_without_hidden_layers_it_finds_the_subspace_of_principal_components() -
     assert left < 1.05 * np.sqrt(np.mean((rows - judge.model(rows)) ** 2))
 
 
-@pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
-def test_one_coordinate_follows_a_curve(activation: str) -> None:
+def test_one_coordinate_follows_a_curve() -> None:
     rows = ring()
     model = Autoencoder(
-        1, hidden_layers=(24, 12), activation=activation, epochs=40, batch_size=32, learning_rate=1e-2
+        1, hidden_layers=(24, 12), activation="leaky_relu", epochs=40, batch_size=32, learning_rate=1e-2
     ).fit(rows)
     straight = np.mean((rows - PCA(1).fit(rows).model(rows)) ** 2)
     assert np.mean((rows - model.model(rows)) ** 2) < 0.2 * straight
@@ -87,15 +87,15 @@ def test_one_coordinate_follows_a_curve(activation: str) -> None:
 
 def test_a_large_divergence_pulls_the_coordinates_to_a_unit_normal() -> None:
     rows = normal_rows()
-    told: dict[str, Any] = {**TINY, "epochs": 30}
+    told: dict[str, Any] = {**TINY, "epochs": 30, "batch_size": 32}
     plain = Autoencoder(2, **told).fit(rows).transform(rows)
     model = Autoencoder(2, kl_weight=1.0, **told).fit(rows)
     scores = model.transform(rows)
     assert abs(scores.mean(axis=0)).max() < 0.2
     assert 0.6 < scores.std(axis=0).min() <= scores.std(axis=0).max() < 1.1  # the rest is the spread of each pixel
     assert plain.std(axis=0).max() > scores.std(axis=0).max() + 0.2
-    alone = Autoencoder(2, kl_weight=1e3, **told).fit(rows).transform(rows)
-    assert abs(alone).max() < 0.2  # nothing is said of a pixel any more
+    alone = Autoencoder(2, kl_weight=1e3, **{**told, "epochs": 20}).fit(rows).transform(rows)
+    assert abs(alone).max() < 0.5  # nothing is said of a pixel any more
 
 
 def test_dropout_and_noise_make_a_difference_in_training_alone() -> None:
@@ -115,8 +115,6 @@ def test_patience_ends_training_and_the_best_weights_are_kept() -> None:
     assert model.converged_
     assert model.n_epochs_ == len(model.loss_curve_) < 200
     assert model.best_epoch_ == model.loss_curve_[:, 1].argmin() < model.n_epochs_ - 1
-    from refold.reduce.neural.pixels import Split
-
     judged = rows[Split(0.3, 0).judges(np.arange(300))]
     left = np.mean(model.residual(as_cube(judged, signal="feature", dims=("pixel", "feature"))).values ** 2)
     np.testing.assert_allclose(left, model.loss_curve_[:, 1].min(), rtol=1e-4)
@@ -138,11 +136,15 @@ def test_components_are_in_order_and_say_how_a_pixel_changes(trained: Autoencode
 def test_poisson_scaling_gives_counts_back() -> None:
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.gamma(2, 20, (400, 2)) @ rng.dirichlet([0.5] * 12, 2)).astype(np.uint16)
-    counts[3] = 0
+    counts[:40] = 0
     model = Autoencoder(2, scaling="poisson", **{**TINY, "epochs": 20}).fit(cube_of(counts))
+    assert model.n_samples_ == (counts.sum(axis=1) > 0).sum()
+    judges = Split(0.1, 0).judges(np.arange(400)) & (counts.sum(axis=1) > 0)  # pixels without counts judge nothing
+    left = model.residual(cube_of(counts)).values.ravel()[judges] ** 2
+    np.testing.assert_allclose(left.mean(), model.loss_curve_[:, 1].min(), rtol=1e-3)
     back = model.model(cube_of(counts)).values.reshape(400, 12)
     full = counts.sum(axis=1) > 20
-    np.testing.assert_allclose(back[full].sum(axis=1), counts[full].sum(axis=1), rtol=0.3)
+    assert np.median(np.abs(back[full].sum(axis=1) / counts[full].sum(axis=1) - 1)) < 0.1
     some = model.inverse_transform(model.transform(cube_of(counts)), components=1)
     assert np.isfinite(some.values).all()
 
@@ -221,7 +223,7 @@ def test_more_epochs_go_on_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 20))
-@examples(max_examples=5)
+@examples(max_examples=3)
 def test_scores_do_not_depend_on_chunks(trained: Autoencoder, y: int, x: int) -> None:
     cube = cube_of(normal_rows(seed=3))
     cut = cube.chunk({"y": y, "x": x})

@@ -48,8 +48,8 @@ class Autoencoder(Projecting):
         Between layers.
     scaling : {"standard", "poisson", None}
         What the network is shown: features less their mean and over their deviation, where features that do not vary
-        say nothing; counts whose Poisson noise was made uniform (Keenan and Kotula 2004); or features less their mean,
-        all over one number.
+        say nothing; counts whose Poisson noise was made uniform (Keenan and Kotula 2004); or features less their mean.
+        The last two are then all over one number, so that their mean variance is 1.
     dropout : float
         Share of the hidden values that are left out at random while training.
     noise : float
@@ -99,8 +99,8 @@ class Autoencoder(Projecting):
     score_deviations_ : numpy.ndarray
         Shape (component,): root mean square of the scores.
     explained_variance_, explained_variance_ratio_ : numpy.ndarray
-        Shape (component,): what all explain together, scaled as for the fit, shared out by the squares of the
-        components. Coordinates are neither straight nor independent, so that none has a share of its own.
+        Shape (component,): what all explain together of the pixels that judge, scaled as for the fit, shared out by
+        the squares of the components. Coordinates are not independent, so that none has a share of its own.
     mean_, scale_ : numpy.ndarray
         Shape (feature,): what was taken off, and by what was multiplied.
     n_components_, n_samples_, n_features_in_, n_epochs_, n_sweeps_ : int
@@ -232,13 +232,14 @@ class Autoencoder(Projecting):
         refuse_hopeless(sums)
         standard = standard_of(sums, self.scaling, self._dtype)
         shape, split = self._shape(n_features(cube)), Split(self.validation_fraction, seed)
-        shown = standard(sample.rows)
-        judged = shown[split.judges(sample.pixels)]
+        good = standard.usable(sample.rows)
+        shown = standard(sample.rows[good])
+        judged = shown[split.judges(sample.pixels[good])]
         saved = self._checkpoints(checkpoint, shape, sums, seed)
         begun = (saved.load() if saved is not None else None) or Progressed.beginning(first_weights(shape, seed))
         stream, plan = PixelStream(cube, standard, split, self.batch_size), self._plan(seed)
         reached = Trainer(plan, stream, judged, device, self.precision).run(begun, saved)
-        coding, found = finished(reached.best, standard, self.activation, shown, centred=not self.kl_weight)
+        coding, found = finished(reached.best, standard, self.activation, shown, judged, centred=not self.kl_weight)
         self.n_samples_, self.n_epochs_, self.device_ = sums.count, len(reached.history), device
         self.n_sweeps_ = sweeps + (1 if stream.whole else self.n_epochs_)
         self.best_epoch_, self.converged_ = reached.best_epoch, plan.has_stalled(reached.history)

@@ -47,6 +47,12 @@ class Standard:
         shown *= self.factors
         return shown.astype(np.float32)
 
+    def usable(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Whether there is something to learn from rows: a row without counts has no weight."""
+        if not self.weighted:
+            return np.ones(len(rows), bool)
+        return np.asarray(np.add.reduce(rows, axis=1, dtype=np.float64) > 0)
+
     def undone(self, shown: Vector, whole: Vector | None = None) -> Vector:
         """Rows, from what a network says of them; ``whole`` is what it says of all scores, where these are only some.
 

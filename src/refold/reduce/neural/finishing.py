@@ -63,7 +63,10 @@ def standard_of(moments: MomentsResult, scaling: Scaling, dtype: np.dtype[Any]) 
     """
     refuse_flat(moments, None, dtype, center=True)
     if scaling == "poisson":
-        return Standard(moments.mean, np.asarray(column_factors(moments, scaling, dtype)), weighted=True)
+        # Counts that were averaged have less than unit noise; a network trains best on numbers about 1.
+        factors = np.asarray(column_factors(moments, scaling, dtype))
+        spread = (moments.variance * factors**2)[factors > 0].mean()
+        return Standard(moments.mean, factors / np.sqrt(spread), weighted=True)
     # What rounding of a constant leaves, with a margin.
     floor = (10 * np.finfo(dtype).eps * np.abs(moments.mean)) ** 2
     varies = moments.variance > floor
@@ -72,7 +75,13 @@ def standard_of(moments: MomentsResult, scaling: Scaling, dtype: np.dtype[Any]) 
 
 
 def finished(
-    trained: Weights, standard: Standard, activation: str, shown: npt.NDArray[np.float32], *, centred: bool
+    trained: Weights,
+    standard: Standard,
+    activation: str,
+    shown: npt.NDArray[np.float32],
+    judged: npt.NDArray[np.float32],
+    *,
+    centred: bool,
 ) -> tuple[Coding, Found]:
     """Order and sign the coordinates of a trained network, as its function does not care, and say what they stand for.
 
@@ -86,6 +95,8 @@ def finished(
         Between its layers.
     shown : numpy.ndarray
         Shape (row, feature): some pixels, as it is shown them.
+    judged : numpy.ndarray
+        Shape (row, feature): of these, those that were not learnt from; they say what is explained, if there are any.
     centred : bool
         Whether to shift the coordinates so that these pixels have them at 0 on average.
 
@@ -116,7 +127,7 @@ def finished(
     weights[f"{back}.weight"] = np.ascontiguousarray(weights[f"{back}.weight"][:, order] * signs)
     steps = steps[order] * signs[:, None]
     coding = Coding(weights, standard, activation)
-    shares = _explained(coding, shown) * _parts((steps**2).sum(axis=1))
+    shares = _explained(coding, judged if len(judged) > 1 else shown) * _parts((steps**2).sum(axis=1))
     components = np.divide(steps, standard.factors, out=np.zeros_like(steps), where=standard.factors > 0)
     return coding, Found(components, deviations[order], shares)
 

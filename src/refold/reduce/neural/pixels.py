@@ -159,10 +159,7 @@ class PixelStream:
 
 def learnt_from(block: Block, where: Where, standard: Standard, split: Split) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Rows of a block that a network learns from, as it is shown them, and their pixels."""
-    good = block.valid & ~split.judges(where.pixels)
-    if standard.weighted:
-        good &= np.add.reduce(block.rows, axis=1, dtype=np.float64) > 0
-    at = np.flatnonzero(good)
+    at = np.flatnonzero(block.valid & standard.usable(block.rows) & ~split.judges(where.pixels))
     shown = np.empty((len(at), block.rows.shape[1]), np.float32)
     step = max(1, (1 << 20) // block.rows.shape[1])
     for start in range(0, len(at), step):
