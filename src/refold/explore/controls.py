@@ -34,9 +34,10 @@ def markup(tag: str, content: str, more: str = "", kind: str = "") -> str:
 def button(label: str, name: str, hint: str, pressed: Callable[..., None], **options: Any) -> Any:
     """A button, with its name as its CSS class."""
     import panel as pn
-    from bokeh.models import Tooltip
+    from bokeh.models import InlineStyleSheet, Tooltip
 
-    below = Tooltip(content=hint, position="bottom")  # beside it would lie over the next one
+    aside = InlineStyleSheet(css=":host { pointer-events: none; }")  # what lies under the hint can be pressed
+    below = Tooltip(content=hint, position="bottom", stylesheets=[aside])
     made = pn.widgets.Button(
         label=label, css_classes=[name], stylesheets=[BUTTON], description=below, margin=0, height=28, **options
     )
