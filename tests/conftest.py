@@ -10,6 +10,7 @@ from typing import Any
 
 import dask
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +87,13 @@ def two_processes(cluster_of_two: Any) -> Iterator[Any]:
     """That client, where Dask computes during the test, and only then."""
     with cluster_of_two.as_current():
         yield cluster_of_two
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Iterator[Any]:
+    """Look for doctests in the package only: among the tests there are none, and looking takes seconds."""
+    collected = yield
+    return [found for found in collected if not isinstance(found, DoctestModule)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import RobustScaler
 
 import refold
+from refold.backends.umap_learn import umap_class
 from refold.errors import CubeError, RecipeError
 from refold.outcome import Outcome
 from refold.recipe import Recipe
@@ -55,11 +56,11 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.DataArray]:
 
 
 def by_hand(scan: dict[str, xr.DataArray]) -> np.ndarray:
-    """The published chain in memory: NumPy, scikit-learn, umap-learn and hdbscan, and nothing of ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what umap-learn says of TensorFlow
-        import hdbscan
-        import umap
+    """The published chain in memory: NumPy, scikit-learn, umap-learn and hdbscan, and nothing of ours.
+
+    umap-learn's own code, but loaded as for a run, so that it is compiled once for both: it takes half a minute.
+    """
+    import hdbscan
 
     patterns, spectra = (scan[name].values.astype(np.float64) for name in ("diffraction", "eds"))
     n, m, side, _ = patterns.shape
@@ -75,9 +76,8 @@ def by_hand(scan: dict[str, xr.DataArray]) -> np.ndarray:
     features = RobustScaler().fit_transform(np.concatenate([diffraction, eds], axis=1)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what umap-learn says of seeds and threads
-        latent = umap.UMAP(n_components=3, n_neighbors=10, min_dist=0.0, densmap=True, random_state=0).fit_transform(
-            features
-        )
+        umap = umap_class(searching=False)(n_components=3, n_neighbors=10, min_dist=0, densmap=True, random_state=0)
+        latent = umap.fit_transform(features)
     model = hdbscan.HDBSCAN(min_cluster_size=40, min_samples=1, prediction_data=True).fit(latent.astype(np.float64))
     return np.asarray(hdbscan.all_points_membership_vectors(model)).argmax(axis=1)
 
