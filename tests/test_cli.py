@@ -31,6 +31,12 @@ RUN_KEYS = {
 }
 
 
+@pytest.fixture
+def no_page(monkeypatch):
+    """Leave out the page of a run, which takes longer than a small run itself, where nothing is asked of it."""
+    monkeypatch.setattr("refold.pipeline.write_report", lambda run, path: path)
+
+
 # --- what is printed --------------------------------------------------------------------------------------------------
 
 
@@ -97,6 +103,7 @@ def test_demo_prints_the_index_against_the_truth(command, monkeypatch, tmp_path)
     assert "reused" in out
 
 
+@pytest.mark.usefixtures("no_page")
 def test_people_get_tables(command, small_scan):
     status, out, _ = command("plan", small_scan, *FAST[:4])
     assert status == 0
@@ -211,6 +218,7 @@ def test_convert_takes_what_a_file_does_not_say_of_itself(command, tmp_path):
 # --- recipes ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_saved_recipe_runs_the_same(command, small_scan, tmp_path):
     first = [small_scan, "--rebin", "ky=2,kx=2", *FAST, "--set", "backproject.neighbours=4", "--seed", 3]
     status, _, err = command("run", *first, "-o", "a.run.zarr", "--save-recipe", "recipe.toml", "--json")
@@ -313,6 +321,7 @@ def test_errors_say_found_wanted_and_remedy_and_end_with_2(command, small_scan, 
     assert not list(tmp_path.glob("*.html"))
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("stage", ["features", "reduce", "labels"])
 def test_a_full_disk_is_said_so_and_the_run_goes_on_where_it_stopped(command, small_scan, monkeypatch, stage):
     arguments = ["run", small_scan, "--rebin", "ky=2", "-o", "a.run.zarr", *FAST, "--json"]

@@ -21,7 +21,7 @@ from tests.cluster.blobs import BUDGETS, blobs, judged, on_grid
 from tests.guards import no_compute
 
 
-@parametrize_with_checks([KMeans(3), KMeans(3, init="k-means++", n_init=2)])
+@parametrize_with_checks([KMeans(3, n_init=2)])
 def test_scikit_learns_estimator_checks(estimator, check):
     check(estimator)
 

@@ -178,13 +178,13 @@ def test_a_mean_far_from_zero_does_not_cancel(solver: str) -> None:
 
 
 @pytest.mark.parametrize("scaling", [None, "standard", "poisson"])
-@pytest.mark.parametrize("solver", ["subspace", "incremental"])
-def test_a_block_of_thousands_of_pixels(solver: str, scaling: str | None) -> None:
+def test_a_block_of_thousands_of_pixels(scaling: str | None) -> None:
     cube = phantom(pixels=(50, 60))
     exact = PCA(3, solver="scatter", scaling=scaling).fit(cube)
-    model = PCA(3, solver=solver, scaling=scaling, oversampling=21).fit(cube)
-    np.testing.assert_allclose(model.explained_variance_, exact.explained_variance_, rtol=1e-4)
-    np.testing.assert_allclose(np.sum(model.components_ * exact.components_, axis=1), 1, atol=1e-4)
+    for solver in ("subspace", "incremental"):
+        model = PCA(3, solver=solver, scaling=scaling, oversampling=21).fit(cube)
+        np.testing.assert_allclose(model.explained_variance_, exact.explained_variance_, rtol=1e-4)
+        np.testing.assert_allclose(np.sum(model.components_ * exact.components_, axis=1), 1, atol=1e-4)
 
 
 # --- sweeps shared with others ----------------------------------------------------------------------------------------
