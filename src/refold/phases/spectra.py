@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from refold.errors import DataError, ParameterError, VariableError
@@ -14,6 +15,7 @@ from refold.report.signals import cubes_of
 from refold.report.tally import clusters_of
 
 Statistic = Literal["mean", "sum"]
+Vector = npt.NDArray[np.float64]
 
 
 def mean_of_cube(run: xr.Dataset, cube: str | None, kind: str = "cluster_mean") -> str:
@@ -96,3 +98,18 @@ def _sizes(clusters: tuple[Cluster, ...]) -> list[int]:
         found, remedy = "a run without cluster_size", "take statistic='mean', or let refold.cluster_statistics make it"
         raise VariableError(found, "the size of each cluster, for sums", remedy)
     return [cluster.size or 0 for cluster in clusters]
+
+
+def as_components(factors: Vector, spectra: xr.DataArray) -> xr.DataArray:
+    """Rows of a table as components, on the signal of the spectra that they make up."""
+    signal = spectra.dims[1:]
+    coords = {name: coord for name, coord in spectra.coords.items() if "cluster" not in coord.dims}
+    array = xr.DataArray(factors.reshape(len(factors), *spectra.shape[1:]), dims=("component", *signal), coords=coords)
+    return array.assign_coords(component=np.arange(len(factors))).rename("components")
+
+
+def as_weights(weights: Vector, taken: tuple[Cluster, ...]) -> xr.DataArray:
+    """A table of weights with numbers and names of its clusters."""
+    coords = {"cluster": [cluster.number for cluster in taken], "component": np.arange(weights.shape[1])}
+    named = {"cluster_name": ("cluster", [cluster.name for cluster in taken])}
+    return xr.DataArray(weights, coords=coords, dims=("cluster", "component"), name="weights").assign_coords(named)

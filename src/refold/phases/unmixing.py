@@ -16,7 +16,7 @@ from refold.engine import Block, Where
 from refold.errors import DataError, ParameterError
 from refold.phases.abundances import Abundances, How
 from refold.phases.clusters import Cluster, chosen_clusters
-from refold.phases.spectra import Statistic, spectra_of
+from refold.phases.spectra import Statistic, as_components, as_weights, spectra_of
 from refold.reduce.nonnegative.alternating import Alternated, alternate
 from refold.reduce.nonnegative.starting import first_factors
 from refold.reduce.nonnegative.unmixing import Sums, Unmix, Unmixing
@@ -211,10 +211,10 @@ def unmix(
     factors, weights = _settled(found, rows, len(begin))
     left = rows - weights @ factors
     return Unmixed(
-        components=_as_components(factors, spectra),
-        weights=_as_weights(weights, taken),
+        components=as_components(factors, spectra),
+        weights=as_weights(weights, taken),
         spectra=spectra,
-        start=_as_components(first, spectra),
+        start=as_components(first, spectra),
         clusters=taken,
         normalised=normalise,
         reconstruction_error=float(np.linalg.norm(left)),
@@ -341,19 +341,3 @@ def _settled(found: Alternated, rows: Vector, started: int) -> tuple[Vector, Vec
     free = started + np.argsort(-weights.sum(axis=0)[started:], kind="stable")
     order = [*range(started), *free]
     return factors[order], weights[:, order]
-
-
-# --- as arrays with coordinates ---------------------------------------------------------------------------------------
-
-
-def _as_components(factors: Vector, spectra: xr.DataArray) -> xr.DataArray:
-    signal = spectra.dims[1:]
-    coords = {name: coord for name, coord in spectra.coords.items() if "cluster" not in coord.dims}
-    array = xr.DataArray(factors.reshape(len(factors), *spectra.shape[1:]), dims=("component", *signal), coords=coords)
-    return array.assign_coords(component=np.arange(len(factors))).rename("components")
-
-
-def _as_weights(weights: Vector, taken: tuple[Cluster, ...]) -> xr.DataArray:
-    coords = {"cluster": [cluster.number for cluster in taken], "component": np.arange(weights.shape[1])}
-    named = {"cluster_name": ("cluster", [cluster.name for cluster in taken])}
-    return xr.DataArray(weights, coords=coords, dims=("cluster", "component"), name="weights").assign_coords(named)
