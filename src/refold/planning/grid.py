@@ -7,7 +7,7 @@ last navigation dim first, as files do.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -170,23 +170,25 @@ def _merge_chunks(chunks: Sequence[Sequence[int]], max_pixels: int, min_blocks: 
         sizes = merged[dim]
         others = math.prod(max(other) for i, other in enumerate(merged) if i != dim)
         blocks_else = math.prod(len(other) for i, other in enumerate(merged) if i != dim)
+        edges = (0, *accumulate(sizes))  # a table in memory has as many chunks as rows
         best = 1
         for run in range(2, len(sizes) + 1):
-            if max(_runs(sizes, run)) * others > max_pixels or math.ceil(len(sizes) / run) * blocks_else < min_blocks:
+            if max(_runs(edges, run)) * others > max_pixels or math.ceil(len(sizes) / run) * blocks_else < min_blocks:
                 break
             best = run
         even = math.ceil(len(sizes) / math.ceil(len(sizes) / best))  # as many blocks, of more even size
-        if max(_runs(sizes, even)) <= max(_runs(sizes, best)):
+        if max(_runs(edges, even)) <= max(_runs(edges, best)):
             best = even
-        merged[dim] = _runs(sizes, best)
+        merged[dim] = list(_runs(edges, best))
         if best < len(sizes):
             break
     return merged
 
 
-def _runs(sizes: Sequence[int], run: int) -> list[int]:
-    """Sizes of so many neighbours together."""
-    return [sum(sizes[i : i + run]) for i in range(0, len(sizes), run)]
+def _runs(edges: Sequence[int], run: int) -> Iterator[int]:
+    """Sizes of so many neighbours together, from where each begins and the last one ends."""
+    last = len(edges) - 1
+    return (edges[min(start + run, last)] - edges[start] for start in range(0, last, run))
 
 
 def _split(edges: list[tuple[int, ...]], max_pixels: int) -> list[tuple[int, ...]]:
