@@ -73,7 +73,9 @@ def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], 
 
     keys = ColumnDataSource({"name": [], "at": []})
     listen = CustomJS(args={"keys": keys, "ask": dress is not None}, code=_LISTEN)
-    figure.js_on_change("inner_width", listen)
+    for size in ("inner_width", "inner_height", "outer_width"):  # whichever is told first once it is drawn
+        figure.js_on_change(size, listen)
+    figure.x_range.js_on_change("start", listen)
 
     def heard(attribute: str, old: Any, new: Any) -> None:
         name = new["name"][0]
