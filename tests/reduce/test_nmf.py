@@ -65,6 +65,16 @@ def test_least_squares_equal_scipys(components: int, features: int, seed: int, a
     np.testing.assert_allclose(np.sqrt(left), judge, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("length", [1e-8, 1e-4, 1e6])
+def test_short_factors_are_not_lost_beside_long_ones(length: float) -> None:
+    rng = np.random.default_rng(0)
+    factors, weights = rng.random((3, 40)), rng.random((5, 3))
+    factors[1] *= length
+    weights[:, 1] /= length
+    found, _ = least_squares(factors @ factors.T, weights @ factors @ factors.T)
+    np.testing.assert_allclose(found, weights, rtol=1e-8)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scaling", [None, "poisson"])
 def test_row_pure(dtype: str, scaling: str | None) -> None:
