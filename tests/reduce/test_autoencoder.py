@@ -219,6 +219,14 @@ def test_more_epochs_go_on_from_a_checkpoint(tmp_path: Path) -> None:
         np.testing.assert_array_equal(longer.weights_, Autoencoder(2, **{**TINY, "epochs": 6}).fit(rows).weights_)
 
 
+def test_other_data_with_the_same_extremes_is_another_training(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).integers(0, 2, (200, 3)) * 255.0
+    with settings(workers=1):
+        Autoencoder(2, **TINY).fit(rows, checkpoint=tmp_path)
+        Autoencoder(2, **TINY).fit(255.0 - rows, checkpoint=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 # --- row-pure ---------------------------------------------------------------------------------------------------------
 
 

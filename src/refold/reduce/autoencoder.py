@@ -235,7 +235,7 @@ class Autoencoder(Projecting):
         good = standard.usable(sample.rows)
         shown = standard(sample.rows[good])
         judged = shown[split.judges(sample.pixels[good])]
-        saved = self._checkpoints(checkpoint, shape, sums, seed)
+        saved = self._checkpoints(checkpoint, shape, moments, seed)
         begun = (saved.load() if saved is not None else None) or Progressed.beginning(first_weights(shape, seed))
         stream, plan = PixelStream(cube, standard, split, self.batch_size), self._plan(seed)
         reached = Trainer(plan, stream, judged, device, self.precision).run(begun, saved)
@@ -319,14 +319,15 @@ class Autoencoder(Projecting):
         told = {name: getattr(self, name) for name in same}
         return Plan(**told, schedule=self.learning_rate_schedule, activation=self.activation, seed=seed)
 
-    def _checkpoints(self, folder: str | Path | None, shape: Shape, sums: Any, seed: int) -> Checkpoints | None:
+    def _checkpoints(self, folder: str | Path | None, shape: Shape, moments: Any, seed: int) -> Checkpoints | None:
         """Where training is kept."""
         if folder is None:
             return None
         told = {name: value for name, value in self.get_params(deep=False).items() if name not in _NOT_OF_IDENTITY}
         if self.learning_rate_schedule == "cosine":
             told["epochs"] = self.epochs
-        return Checkpoints.of(folder, shape, {**told, "hidden_layers": shape.hidden, "random_state": seed}, sums)
+        told |= {"hidden_layers": shape.hidden, "random_state": seed}
+        return Checkpoints.of(folder, shape, told, *moments, seed)
 
     def _learn(self, shape: Shape, coding: Coding, reached: Progressed, found: Any, variance: Any) -> None:
         """Keep what was trained."""

@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from refold.engine import MomentsResult
+import numpy as np
+
+from refold.engine import MomentsResult, SampleResult, pixel_keys
 from refold.errors import StoreError
 from refold.reduce.neural.finishing import seal_of
 from refold.reduce.neural.layers import Shape, Weights
@@ -17,6 +20,7 @@ from refold.reduce.neural.progressing import Progressed
 
 FORMAT = 1
 _NOTE = "training.json"
+_PIXELS = 64  # by which data are known; the least that are drawn
 _PARTS = ("weights", "best", "first", "second")
 
 
@@ -55,8 +59,16 @@ class Checkpoints:
         self.shape = shape
 
     @classmethod
-    def of(cls, folder: str | Path, shape: Shape, told: Mapping[str, Any], sums: MomentsResult) -> Checkpoints:
-        """Those of a training that was told so, on data with these moments; extremes are never rounded.
+    def of(
+        cls,
+        folder: str | Path,
+        shape: Shape,
+        told: Mapping[str, Any],
+        sums: MomentsResult,
+        sample: SampleResult,
+        seed: int,
+    ) -> Checkpoints:
+        """Those of a training that was told so, on data with these extremes, which are never rounded, and these pixels.
 
         Parameters
         ----------
@@ -68,13 +80,19 @@ class Checkpoints:
             All options that decide on what is learnt.
         sums : MomentsResult
             Of the data.
+        sample : SampleResult
+            Pixels of the data. Extremes alone are the same for any two scans of few features that go from 0 to 255.
+        seed : int
+            By which these were drawn.
 
         Returns
         -------
         Checkpoints
             In a folder of their own.
         """
-        facts = {**told, "pixels": [sums.n_pixels, sums.count], "data": seal_of(sums.minimum, sums.maximum)}
+        first = np.argsort(pixel_keys(sample.pixels, seed), kind="stable")[-_PIXELS:]  # drawn whatever the memory
+        data = seal_of(sums.minimum, sums.maximum, sample.rows[np.sort(first)])
+        facts = {**told, "pixels": [sums.n_pixels, sums.count], "data": data, "torch": version("torch")}
         return cls(folder, identity_of(facts), shape)
 
     def save(self, reached: Progressed) -> None:
