@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold import Selection
 from refold.editing.applying import groups_of
 from refold.editing.counting import count, follow
+from refold.editing.following import Following
 from refold.editing.history import History
 from refold.editing.operations import Frame, Merge, Reset, Split
 from refold.editing.relabelling import Relabeller
+from refold.editing.selections import Box
 from refold.errors import ParameterError
 from tests.editing.made_edits import FRAME, Pixels, histories, pixels
 from tests.guards import no_compute
@@ -42,6 +46,31 @@ def by_hand(history: History, at: Pixels) -> np.ndarray:
 def test_edits_do_what_they_say(history: History) -> None:
     at = pixels()
     assert (Relabeller(history)(at.labels, at.embedding, at.where) == by_hand(history, at)).all()
+
+
+@settings(max_examples=30)
+@given(ways=st.lists(histories(most=8), min_size=1, max_size=3), steps=st.lists(st.integers(0, 8), max_size=12))
+def test_edits_followed_step_by_step_are_those_replayed(ways: list[History], steps: list[int]) -> None:
+    at = pixels()
+    following = Following(at.labels, at.embedding, at.where)
+    for place, step in enumerate(steps):
+        history = replace(way := ways[place % len(ways)], cursor=min(step, len(way.operations)))
+        found = following.after(history)
+        assert (found == Relabeller(history)(at.labels, at.embedding, at.where)).all()
+        found[:] = -7  # the caller's own
+
+
+def test_a_step_more_looks_at_its_own_selection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    at, history, asked = pixels(), History(FRAME), []
+    own = Box.mask
+    monkeypatch.setattr(Box, "mask", lambda box, *of: asked.append(box) or own(box, *of))
+    following = Following(at.labels, at.embedding, at.where)
+    for end in range(5):
+        history, _ = history.add(Split(Selection.box(0, end, 0, end, "map")))
+        following.after(history)
+    following.after(history.undo())
+    following.after(history.add(Merge((0, 1)))[0])
+    assert len(asked) == 5
 
 
 @given(history=histories(), order=st.permutations(range(42)), cut=st.integers(0, 42))
@@ -129,3 +158,13 @@ def test_wrong_labels_are_refused() -> None:
     with pytest.raises(ParameterError, match="a row of whole numbers"):
         relabel(np.zeros((2, 2), int), None, None)
     assert relabel(np.array([], int), None, None).dtype == np.int32
+
+
+def test_rows_that_are_missing_are_refused() -> None:
+    """Else an invalid pixel, which only its coordinates tell from noise, would become part of a cluster."""
+    at, relabel = pixels(), Relabeller(History(FRAME).add(Split(Selection.pixels([0, 1]), noise=True))[0])
+    with pytest.raises(ParameterError, match="no latent coordinates"):
+        relabel(at.labels, None, at.where)
+    for rows, places in ((at.embedding[:3], at.where), (at.embedding, at.where[:3])):
+        with pytest.raises(ParameterError, match="of 3 pixels; wanted those of 42"):
+            relabel(at.labels, rows, places)

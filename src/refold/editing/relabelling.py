@@ -73,9 +73,29 @@ class Relabeller:
         """
         labels = np.asarray(labels)
         self._check(labels)
-        current = labels.astype(np.int32)
+        return self.onward(labels.astype(np.int32), embedding, where)
+
+    def onward(
+        self, current: Ids, embedding: npt.NDArray[Any] | None, where: npt.NDArray[Any] | None, done: int = 0
+    ) -> Ids:
+        """Give pixels their ids after the edits, of those that they have after the first few; see `__call__`.
+
+        Parameters
+        ----------
+        current : ndarray of int32, shape (pixel,)
+            Ids after `done` steps; stays as it is.
+        embedding, where : ndarray or None
+            As for all steps.
+        done : int
+            Steps that were done already.
+
+        Returns
+        -------
+        ndarray of int32, shape (pixel,)
+        """
+        self._check_given(current, embedding, where)
         table = self._same()
-        for step in self.steps:
+        for step in self.steps[done:]:
             if isinstance(step, Merge):
                 table[np.isin(table, step.clusters)] = min(step.clusters)
                 continue
@@ -100,6 +120,15 @@ class Relabeller:
                 f"-1 to {self.frame.clusters - 1}, as the run has them",
                 "give the labels of the run, before any edit",
             )
+
+    def _check_given(self, ids: Ids, embedding: npt.NDArray[Any] | None, where: npt.NDArray[Any] | None) -> None:
+        if embedding is None and self.needs_embedding:
+            raise ParameterError(
+                "no latent coordinates", "an array (pixel, latent)", "pass the embedding's rows, as stored"
+            )
+        for what, given in (("latent coordinates", embedding), ("flat indices", where)):
+            if given is not None and len(given) != ids.size:
+                raise ParameterError(f"{what} of {len(given)} pixels", f"those of {ids.size}", "pass one row a pixel")
 
     def _same(self) -> Ids:
         """Id of each id, noise first."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from refold.editing import Selection, saved_edits
+from refold.editing import Following, Selection, saved_edits
 from refold.editing import edits as open_edits
 from refold.errors import ParameterError
 from refold.explore.choice import Choice
@@ -105,6 +105,7 @@ class Model:
         rows = rows or Rows.of(edits.run, self._limit)
         self.edits, self.rows, self.clustering = edits, rows, edits.clustering
         self.pieces = Pieces(rows.labels, rows.usable)
+        self._following = Following(rows.labels, rows.positions, rows.flat)
         self.base = self.pieces.counts()
         self.options = Options(dims=(0, 0) if rows.positions.shape[1] == 1 else (0, 1))
         self.chosen: tuple[int, ...] = ()
@@ -281,8 +282,7 @@ class Model:
         self._choose()
 
     def _follow(self) -> None:
-        rows = self.rows
-        self.pieces.follow(self.edits.relabel(rows.labels, rows.positions, rows.flat))
+        self.pieces.follow(self._following.after(self.edits.history))
         self.clusters = self.edits.clusters
         self.counts = self.pieces.counts()
 
