@@ -10,7 +10,7 @@ import numpy as np
 from refold.explore.outlines import outlines_of
 from refold.explore.raster import View
 from refold.explore.style import dress, veil
-from refold.explore.watching import Canvas, watch_pointer
+from refold.explore.watching import Canvas, watch_outlines, watch_pointer
 from refold.report.canvas import THEMES
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LatentView:
         later: Callable[[Callable[[], None]], None],
         pointed: Callable[[tuple[float, float] | None], None],
     ) -> None:
-        from bokeh.events import RangesUpdate, SelectionGeometry
+        from bokeh.events import RangesUpdate
         from bokeh.models import ColumnDataSource, LinearColorMapper
         from bokeh.plotting import figure
 
@@ -52,6 +52,7 @@ class LatentView:
             name="latent", sizing_mode="stretch_both", min_height=150, toolbar_location="above",
             tools="lasso_select,box_select,pan,wheel_zoom,box_zoom,reset", active_drag="lasso_select",
             active_scroll="wheel_zoom", x_range=(0.0, 1.0), y_range=(0.0, 1.0), css_classes=["latent"],
+            lod_timeout=100,  # ms after the last turn of the wheel at which it counts as done: 500 are felt
         )  # fmt: skip
         self.figure.toolbar.logo = None
         self.mapper = LinearColorMapper(palette=["#00000000"], low=-0.5, high=0.5)
@@ -73,7 +74,7 @@ class LatentView:
         for tool in self.figure.select(type=_select_tools()):
             tool.renderers, tool.continuous = [], False
         self.figure.axis.visible = False
-        self.figure.on_event(SelectionGeometry, self._selected)
+        watch_outlines(self.figure, model, "embedding")
         self.figure.on_event(RangesUpdate, self._moved)
         self.canvas = Canvas(self.figure, lambda: self.later(self.draw))
         watch_pointer(self.figure, pointed)
@@ -135,13 +136,6 @@ class LatentView:
 
     def _moved(self, event: Any) -> None:
         self.later(self.draw)
-
-    def _selected(self, event: Any) -> None:
-        geometry = event.geometry or {}
-        if geometry.get("type") == "poly":
-            self.model.lasso(geometry["x"], geometry["y"], "embedding")
-        elif geometry.get("type") == "rect":
-            self.model.box(geometry["x0"], geometry["x1"], geometry["y0"], geometry["y1"], "embedding")
 
 
 def _select_tools() -> Any:

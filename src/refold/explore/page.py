@@ -8,15 +8,16 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from refold.errors import MissingDependencyError, RefoldError
-from refold.explore.controls import markup, select, text
+from refold.explore.controls import markup, plain, select, text
 from refold.explore.hover import described
 from refold.explore.latent_view import LatentView
+from refold.explore.leaving import Leaving
 from refold.explore.map_view import MapView
 from refold.explore.side import Side
 from refold.explore.signal_view import SignalView
 from refold.explore.style import FIELD, ROOT, variables
 from refold.explore.toolbar import Toolbar
-from refold.explore.watching import Soon, keys_of
+from refold.explore.watching import UNSAVED, Soon, keys_of
 from refold.report.words import count, plural
 from refold.store import OWN, RunStore, saved_names
 
@@ -55,6 +56,7 @@ class Page:
         self._thread = threading.get_ident()
         later = Soon(self.document)
         self.toolbar = Toolbar(model, self._guarded)
+        self.leaving = Leaving(model, self._guarded, self.toolbar.store, self._title)
         self.latent = LatentView(model, self.theme, later, self._over_latent)
         self.map = MapView(model, self.theme, later, self._over_map)
         self.signal = SignalView(model, self.theme, later, self._guarded)
@@ -66,11 +68,11 @@ class Page:
         self.main = pn.Row(sizing_mode="stretch_both", styles=_GAP, margin=0)
         foot = pn.Row(self.status, self.bar, sizing_mode="stretch_width", height=20, margin=0)
         self.view: Any = pn.Column(
-            self.header, self.toolbar.view, self.toolbar.conflict.view, self.main, foot,
+            self.header, self.toolbar.view, self.toolbar.conflict.view, self.leaving.view, self.main, foot,
             sizing_mode="stretch_both", min_height=560, css_classes=["refold"], margin=0,
             stylesheets=[ROOT, variables(self.theme)],
         )  # fmt: skip
-        keys_of(self.map.figure, self._pressed, None if theme else self.dress)
+        self.keys = keys_of(self.map.figure, self._pressed, None if theme else self.dress)
         self._begin()
         model.drawing.ready()
         model.watch(self._heard)
@@ -85,7 +87,7 @@ class Page:
         """Lay out the page of another run, or clustering."""
         import panel as pn
 
-        self.header.objects = self._head()
+        self._title()
         latent = self._framed("latent", self.latent.figure if self.model.drawing.has_latent else None)
         phases = self._framed("map", self.map.figure)
         upper = pn.Row(latent, phases, sizing_mode="stretch_both", styles=_GAP, margin=0)
@@ -93,8 +95,17 @@ class Page:
         self.main.objects = [left, self.side.view]
         self._point("latent", None)
         self._point("map", None)
-        self.toolbar.show()
+        self._offer()
         self._tell()
+
+    def _title(self) -> None:
+        """Say what is open, and offer what else there is."""
+        self.header.objects = self._head()
+
+    def _offer(self) -> None:
+        """Offer what can be done now, and let the browser ask before it throws away what was not saved."""
+        self.toolbar.show()
+        self.keys.tags = [] if self.model.edits.saved else [UNSAVED]
 
     def _framed(self, name: str, figure: Any) -> Any:
         import panel as pn
@@ -116,11 +127,11 @@ class Page:
         names = [OWN, *saved_names(store.note)]
         if len(names) > 1:
             shown = select("", names, model.clustering or OWN, 150, css_classes=["clustering"])
-            shown.param.watch(self._guarded(lambda event: model.open(event.new, model.edits.name)), "value")
+            shown.param.watch(self._guarded(lambda event: self.leaving.open(event.new, model.edits.name)), "value")
             made += [text("p", "clustering", align="center"), shown]
         edits = sorted({model.edits.name, *model.names()})
         self.named = select("", edits, model.edits.name, 130, css_classes=["edits"])
-        self.named.param.watch(self._guarded(lambda event: model.open(model.clustering, event.new)), "value")
+        self.named.param.watch(self._guarded(lambda event: self.leaving.open(model.clustering, event.new)), "value")
         return [*made, text("p", "edits", align="center"), self.named, dark]
 
     def dress(self, theme: str) -> None:
@@ -131,7 +142,7 @@ class Page:
         self.view.stylesheets = [ROOT, variables(theme)]
         for view in (self.latent, self.map, self.signal):
             view.dress(theme)
-        self.header.objects = self._head()
+        self._title()
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -142,7 +153,7 @@ class Page:
             try:
                 does(*args)
             except RefoldError as error:
-                self.model.say(f"{error}", error=True)
+                self.model.say(plain(error, self.model.path), error=True)
 
         @wraps(does)
         def scheduled(*args: Any) -> None:
@@ -178,9 +189,9 @@ class Page:
             self.map.draw()
         self.latent.draw()
         self.side.list.fill()
-        self.toolbar.show()
+        self._offer()
         if self.named.value != self.model.edits.name:  # saved under another name
-            self.header.objects = self._head()
+            self._title()
 
     def _on_choice(self) -> None:
         self.map.light()
@@ -188,6 +199,12 @@ class Page:
         if self.model.options.alone:
             self.map.paint()
             self.latent.paint()
+        if self.served:  # what is lit goes out first: buttons that change make the browser lay out the page
+            self.document.add_next_tick_callback(self._follow_choice)
+        else:
+            self._follow_choice()
+
+    def _follow_choice(self) -> None:
         self.side.list.tick()
         self.toolbar.show()
         self.toolbar.take()
@@ -215,19 +232,22 @@ class Page:
         if not (self.served and self.model.drawing.must_read):
             self.map.lay()
             return
-        self.model.say(f"Reading {self.model.options.ground} …")
+        drawing, name = self.model.drawing, self.model.options.ground
+        self.model.say(f"Reading {name} …")
 
         def read() -> None:
             try:
-                self.model.drawing.ground_image()
+                grey = drawing.grounds[name].grey()
             except (RefoldError, OSError) as error:
-                self.model.say(f"{error}", error=True)
+                self.model.say(plain(error, self.model.path), error=True)
             else:
-                self.document.add_next_tick_callback(was_read)
+                self.document.add_next_tick_callback(lambda: was_read(grey))
 
-        def was_read() -> None:
-            self.map.lay()
-            self._tell()
+        def was_read(grey: Any) -> None:
+            if self.model.drawing is drawing and self.model.options.ground == name:  # is wanted still
+                drawing.keep(name, grey)
+                self.map.lay()
+                self._tell()
 
         threading.Thread(target=read, daemon=True).start()
 
