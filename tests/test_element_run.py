@@ -13,7 +13,9 @@ import xarray as xr
 
 import refold
 from refold.errors import CubeError, ParameterError, RecipeError
+from refold.parts import cubes_given, parts_of
 from refold.recipe import Features, Recipe, parse_elements, parse_images
+from refold.report.page import render_report
 from tests.features.xrays.made_spectra import two_phases
 from tests.guards import count_reads
 from tests.runs import run
@@ -80,6 +82,25 @@ def test_a_changed_step_is_made_again_without_the_scan(scan, tmp_path):
     scaled = found.assign_attrs(recipe="[prepare]\nnormalise = 'total'")
     with pytest.raises(ParameterError, match="spectra after normalise"):
         refold.line_intensities(scaled, ["Fe_Ka"])
+    # a mean of two pixels has half the variance that its counts seem to have
+    averaged = found.assign_attrs(recipe="[prepare]\nrebin_how = 'mean'\n[prepare.rebin]\ny = 2")
+    with pytest.raises(ParameterError, match="rebin by the mean"):
+        refold.line_intensities(averaged, ["Fe_Ka"])
+
+
+def test_clusters_are_measured_by_the_lines_that_the_maps_were_of(tmp_path):
+    """Of copper a weak beam leaves the L line, which the run's recipe does not say."""
+    slow = two_phases().assign_attrs(beam_energy=10.0, eds_energy_resolution_MnKa=140.0)
+    maps = refold.element_maps(slow, ["Cu", "Si"])
+    run(slow, tmp_path / "run.zarr", **QUICK, elements=["Cu", "Si"])
+    found = refold.open_run(tmp_path / "run.zarr")
+    for lines in (None, ["Cu", "Si"]):
+        measured = refold.line_intensities(found, lines, background="none")
+        assert measured.line.values.tolist() == maps.line.values.tolist() == ["Cu_La", "Si_Ka"]
+        for cluster in (0, 1):
+            mean = maps.where(found.labels == cluster).mean(("y", "x"))
+            np.testing.assert_allclose(measured.intensity.sel(cluster=cluster), mean, rtol=1e-5)
+    assert 'id="lines"' in render_report(found)
 
 
 def test_an_image_beside_has_its_weight(scan, tmp_path):
@@ -97,6 +118,16 @@ def test_an_image_beside_has_its_weight(scan, tmp_path):
     tifffile.imwrite(tmp_path / "far.tif", np.zeros((3, 4), "u1"))
     with pytest.raises(CubeError, match="3 x 4 beside spectra"):
         refold.plan(scan, images={"far.tif": 1.0})
+
+
+@pytest.mark.parametrize(
+    "option", [{"normalise": "total"}, {"features": {"then": ["zscore", "softmax"]}}, {"scale": "unit"}]
+)
+def test_an_image_is_not_divided_by_itself(scan, option):
+    """What makes shares of a spectrum would make ones of an image, which then says nothing."""
+    _, image = parts_of(*cubes_given(scan, Recipe().with_options(source={"images": {"bse.tif": 1.0}}, **option)))
+    assert np.ptp(image.cube.values) == 150
+    assert (image.features.then, image.features.scale) in ((None, "none"), (("zscore",), "none"))
 
 
 def test_spectra_go_through_the_steps_too(scan, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from refold.cube import check_same_grid, cubes_of, navigation_dims, signal_dims
+from refold.cube import check_same_grid, cubes_of, n_features, navigation_dims, signal_dims
 from refold.errors import CubeError, ParameterError, RecipeError
 from refold.features import align
 from refold.prepare import bands, clip, crop, log1p, mask, normalise, rebin, remove_background, remove_spikes
@@ -17,6 +17,8 @@ from refold.recipe import Features, Prepare, Recipe
 from refold.recipe.document import merged
 from refold.source import open as open_scan
 from refold.store import identify
+
+_OF_A_PIXEL = {"normalise", "softmax"}  # steps that divide by what a pixel holds altogether
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def parts_of(cubes: Mapping[str, xr.DataArray], recipe: Recipe) -> tuple[Part, .
         _, steps, features = recipe.of_cube(name)
         if several and not _is_of_energies(raw):
             features = _not_for_spectra(features, recipe.cubes[name].features if name in recipe.cubes else {})
+        if several and n_features(raw) == 1:
+            steps, features = _not_for_one_value(steps, features)
         full, prepared = prepare(raw, _of_dims(steps, raw) if several else steps)
         if parts and features.align:
             prepared = align(prepared, parts[0].cube, features.align)
@@ -241,6 +245,14 @@ def _not_for_spectra(features: Features, own: Mapping[str, Any]) -> Features:
         features = replace(features, elements=None, parameters=own.get("parameters", {}))
         features = features if "then" in own else replace(features, then=None)
     return features
+
+
+def _not_for_one_value(steps: Prepare, features: Features) -> tuple[Prepare, Features]:
+    """Options for an image beside spectra or patterns: a value over its own size would be 1 in every pixel."""
+    named = ((step, {step} if isinstance(step, str) else set(step)) for step in features.then or ())
+    left = tuple(step for step, names in named if not names & _OF_A_PIXEL)
+    scale = "none" if features.scale == "unit" else features.scale
+    return replace(steps, normalise=None), replace(features, then=left or None, scale=scale)
 
 
 def _check_dims(recipe: Recipe, parts: list[Part]) -> None:

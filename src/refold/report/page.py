@@ -26,6 +26,7 @@ from refold.report.tally import Tally, labels_of
 from refold.report.variance import scree
 from refold.report.views import MAX_PANELS, panels
 from refold.report.words import count, percent, plural
+from refold.report.xrays import bars_of_run
 
 __all__ = ["render_report", "write_report"]
 
@@ -121,7 +122,7 @@ def render_report(dataset: xr.Dataset, *, measured: Mapping[str, Any] | None = N
 def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     navigation = set(labels_of(dataset).dims)
     found: dict[str, Any] = dict.fromkeys(
-        ("labels", "probability", "residual", "stability", "agreement", "latent", "scree", "losses")
+        ("labels", "probability", "residual", "stability", "agreement", "latent", "scree", "losses", "lines")
     )
     figure = label_map(dataset, theme="page", legend=False, width=_MAP, tally=tally)
     found["labels"] = safe(inline_svg(figure, "labels", "Map of the clusters"))
@@ -146,6 +147,9 @@ def _figures(dataset: xr.Dataset, tally: Tally) -> dict[str, Any]:
     if has_losses(dataset):
         figure = loss_curve(dataset, theme="page", width=_HALF)
         found["losses"] = safe(inline_svg(figure, "losses", "Loss of each epoch of the training"))
+    bars = bars_of_run(dataset, theme="page", width=2 * _HALF)
+    if bars is not None:
+        found["lines"] = safe(inline_svg(bars, "lines", "X-ray lines of the clusters"))
     return found
 
 

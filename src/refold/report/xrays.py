@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import xarray as xr
 
 from refold.colours import palette
 from refold.errors import VariableError
+from refold.features.xrays.intensities import line_intensities, lines_of_run, scaled_by
 from refold.features.xrays.suggesting import Peak, sum_spectrum
-from refold.features.xrays.table import EV, energy_axis
+from refold.features.xrays.table import EV, RESOLUTION, energy_axis
 from refold.report.calibration import pretty_unit
 from refold.report.canvas import Look, ThemeName, drawing, new_figure
 from refold.report.spectra import signed_root, signed_square
@@ -207,6 +209,31 @@ def line_bars(
         )
         _legend(figure, intensities, width, height)
         return figure
+
+
+def bars_of_run(dataset: xr.Dataset, *, theme: ThemeName, width: float) -> Figure | None:
+    """`line_bars` of a run that learnt from element maps, if its spectra are counts still.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A run.
+    theme, width
+        As for `line_bars`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure or None
+        None too without clusters, and where xraydb is not installed.
+    """
+    if find_spec("xraydb") is None or not dataset.sizes.get("cluster") or "cluster_size" not in dataset:
+        return None
+    for mean in (str(name) for name in dataset.data_vars if str(name).startswith("cluster_mean")):
+        own = lines_of_run(dataset, mean)
+        if RESOLUTION in own and not scaled_by(dataset, mean):
+            cube = mean.removeprefix("cluster_mean").removeprefix("_") or None
+            return line_bars(line_intensities(dataset, own["lines"], cube=cube), theme=theme, width=width)
+    return None
 
 
 def _draw_bars(axes: Axes, part: xr.Dataset, each: int, sigmas: float, look: Look) -> None:

@@ -24,6 +24,7 @@ from refold.features import (
     radial_profile,
     virtual_detectors,
 )
+from refold.features.xrays.maps import told_of_maps
 from refold.prepare import clip, log1p, neighbour_average, normalise, softmax, zscore
 from refold.recipe import Features
 
@@ -60,7 +61,7 @@ class PartFeatures:
         self.selection = _selection(options)
         descan = options.describe == "centre_of_mass"
         self.centre_of_mass = CentreOfMass(**options.parameters) if descan else None
-        self.found: xr.DataArray | None = None
+        self.lines: dict[str, Any] = {}
 
     @property
     def _seeks_centre(self) -> bool:
@@ -101,6 +102,8 @@ class PartFeatures:
         if self.centre_of_mass is not None and seen is not None:
             self.centre_of_mass.settle(cube, seen)
         features = self._described(cube, self.centre)
+        if self.options.elements is not None:
+            self.lines = told_of_maps(cube, self._elements, **self.options.parameters)
         if self.selection is not None:
             known = not self.describes and seen is not None
             fitted = self.selection.settle(features, seen) if known else self.selection.fit(features)
@@ -125,13 +128,19 @@ class PartFeatures:
     def _described(self, cube: xr.DataArray, centre: Any, *, fitted: bool = True) -> xr.DataArray:
         name, options = self.options.describe, {**self.options.parameters}
         if self.options.elements is not None:
-            return element_maps(cube, None if self.options.elements == "listed" else self.options.elements, **options)
+            return element_maps(cube, self._elements, **options)
         if self.centre_of_mass is not None:
             return self.centre_of_mass.transform(cube) if fitted else cube.isel({signal_dims(cube)[0]: slice(0, 2)})
         if name in _ABOUT_CENTRE:
             options.pop("centre", None)
             return _ABOUT_CENTRE[name](cube, centre[:2], **options)
         return _WITHOUT_CENTRE[name](cube, **options) if name in _WITHOUT_CENTRE else cube
+
+    @property
+    def _elements(self) -> tuple[str, ...] | None:
+        """Lines that are given; None stands for those of the file."""
+        elements = self.options.elements
+        return elements if isinstance(elements, tuple) else None
 
     def described(self, cube: xr.DataArray) -> xr.DataArray:
         """What takes the place of a signal, lazily, where nothing has to be found first."""
@@ -145,7 +154,7 @@ class PartFeatures:
 
     def note(self) -> dict[str, Any]:
         """What was found, for the record of the run."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = dict(self.lines)
         if self.selection is not None:
             found["kept"] = int(self.selection.n_features_)
             beam = getattr(self.selection, "beam_", None)

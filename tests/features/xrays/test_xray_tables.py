@@ -66,6 +66,8 @@ def test_lines_of_the_file_beyond_the_axis_are_left_out_and_told():
         assert xray_lines(cube).line.values.tolist() == ["Fe_Ka"]
     with pytest.raises(ParameterError, match="Ag_Ka at 22"):
         xray_lines(cube, ["Ag_Ka"])
+    with pytest.warns(RefoldWarning, match="left out H"):  # listed by many files, and without any line
+        assert xray_lines(cube.assign_attrs(xray_lines=[], elements=["H", "Fe"])).line.values.tolist() == ["Fe_Ka"]
 
 
 @pytest.mark.parametrize(

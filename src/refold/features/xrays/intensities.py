@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from refold.errors import ParameterError
-from refold.features.xrays.table import EV, Spectrometer, choose_lines, energy_axis, line_coords
+from refold.features.xrays.table import BEAM, EV, RESOLUTION, Spectrometer, choose_lines, energy_axis, line_coords
 from refold.features.xrays.windows import Background, Weights, weights_of
 
 _MEAN = "cluster_mean"
@@ -43,7 +44,7 @@ def line_intensities(
     cube : str, optional
         Which cube, in a run of several; by default the one with an axis of energy in eV or keV.
     scan : xarray.DataArray, optional
-        The scan, for what it says of its elements, beam and detector, which a run does not keep.
+        The scan, for what it says of its elements, beam and detector. A run of element maps keeps these itself.
     width, background, resolution
         As for `refold.element_maps`.
 
@@ -82,9 +83,12 @@ def line_intensities(
         raise ParameterError(f"mean spectra on {means.dims}", "dims (cluster, energy)", "name the dims so")
     means = means.transpose("cluster", axis.name)
     pixels = _sizes(run, means, sizes)
-    if isinstance(run, xr.Dataset):
-        lines = _told_lines(run, means, lines, scan)
     told = means.assign_attrs({} if scan is None else scan.attrs)
+    if isinstance(run, xr.Dataset):
+        _check_counts(run, means)
+        own = lines_of_run(run, str(means.name))
+        lines = own.get("lines") if lines is None and scan is None else lines
+        told = told.assign_attrs({key: own[key] for key in (BEAM, RESOLUTION) if key in own and key not in told.attrs})
     spectrometer = Spectrometer.of(told, resolution)
     chosen = choose_lines(spectrometer, lines)
     weights = weights_of(spectrometer, chosen, width, background)
@@ -116,19 +120,72 @@ def _measured(means: npt.NDArray[Any], pixels: npt.NDArray[Any], weights: Weight
     }
 
 
-def _told_lines(
-    run: xr.Dataset, means: xr.DataArray, lines: Sequence[str] | None, scan: xr.DataArray | None
-) -> Sequence[str] | None:
-    """Lines by what the run's recipe says, if nobody else says it; refuses what its steps made no counts."""
-    tables = tomllib.loads(str(run.attrs.get("recipe", "")))
-    own = tables.get("cubes", {}).get(str(means.name).removeprefix(_MEAN).removeprefix("_"), {})
-    prepare, features = ({**tables.get(part, {}), **own.get(part, {})} for part in ("prepare", "features"))
-    scaled = [step for step in _NO_COUNTS if prepare.get(step)]
-    if scaled:
+def lines_of_run(run: xr.Dataset, mean: str = _MEAN) -> Mapping[str, Any]:
+    """What a run that learnt from element maps says of its lines.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        As `refold.open_run` gives it.
+    mean : str
+        Name of its mean spectra: of the one cube, or of one of several.
+
+    Returns
+    -------
+    mapping
+        ``lines`` by their names, energy of the beam and resolution, as they were when the maps were made; nothing for
+        other runs. Of a run that did not write them down, lines and elements as its recipe names them.
+    """
+    name = _cube_of(mean)
+    cubes = _noted(run)
+    noted = cubes.get(name) if name else next(iter(cubes.values()), None)
+    if isinstance(noted, Mapping) and "lines" in noted:
+        return noted
+    elements = _tables(run, mean)[1].get("elements")
+    return {"lines": elements} if isinstance(elements, list) else {}
+
+
+def _noted(run: xr.Dataset) -> Mapping[str, Any]:
+    """What the record of a run says of the features of each cube; nothing, if the attribute is somebody else's."""
+    try:
+        found: Any = json.loads(str(run.attrs.get("stages")))
+    except ValueError:
+        return {}
+    for key in ("fuse", "notes", "cubes"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _check_counts(run: xr.Dataset, means: xr.DataArray) -> None:
+    """Refuse spectra that a run's steps made no counts, of whose noise nothing is known."""
+    if scaled := scaled_by(run, str(means.name)):
         found = f"spectra after {', '.join(scaled)} in [prepare]"
         raise ParameterError(found, "spectra of counts", "take such steps in features.then, on maps of elements")
-    listed = features.get("elements")
-    return listed if lines is None and scan is None and isinstance(listed, list) else lines
+
+
+def scaled_by(run: xr.Dataset, mean: str = _MEAN) -> list[str]:
+    """Steps of a run after which its mean spectra are no counts."""
+    prepare, _ = _tables(run, mean)
+    scaled = [step for step in _NO_COUNTS if prepare.get(step)]
+    if prepare.get("rebin") and prepare.get("rebin_how") == "mean":  # more was counted than is told
+        scaled.append("rebin by the mean")
+    return scaled
+
+
+def _tables(run: xr.Dataset, mean: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the recipe of a run says of one cube under ``prepare`` and ``features``."""
+    try:
+        tables = tomllib.loads(str(run.attrs.get("recipe", "")))
+    except tomllib.TOMLDecodeError:  # an attribute of somebody else's
+        tables = {}
+    own = tables.get("cubes", {}).get(_cube_of(mean), {})
+    prepare, features = ({**tables.get(part, {}), **own.get(part, {})} for part in ("prepare", "features"))
+    return prepare, features
+
+
+def _cube_of(mean: str) -> str:
+    """The cube that mean spectra are of; empty where there is only one."""
+    return mean.removeprefix(_MEAN).removeprefix("_")
 
 
 def _means(run: xr.Dataset, cube: str | None) -> xr.DataArray:

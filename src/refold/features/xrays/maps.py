@@ -13,7 +13,7 @@ import xarray as xr
 from refold.cube import check_cube
 from refold.features.rows import lay
 from refold.features.sums import Sums
-from refold.features.xrays.table import Spectrometer, choose_lines, line_coords
+from refold.features.xrays.table import BEAM, RESOLUTION, Spectrometer, choose_lines, line_coords
 from refold.features.xrays.windows import Background, weights_of
 
 # Attributes of spectra that maps of them have not.
@@ -80,6 +80,27 @@ def element_maps(
     attrs = {str(key): value for key, value in cube.attrs.items() if key not in _OF_SPECTRA}
     attrs["long_name"] = "counts" if background == "none" else "net counts"
     return lay(cube, _Intensities(Sums.sparse(weights.net)), coords, {"line": len(chosen)}, attrs=attrs)
+
+
+def told_of_maps(
+    cube: xr.DataArray, lines: Sequence[str] | None = None, resolution: float | None = None, **_: Any
+) -> dict[str, Any]:
+    """What must be known to measure the same lines again where only spectra are left, as JSON can hold it.
+
+    Parameters
+    ----------
+    cube, lines, resolution
+        As for `element_maps`, whose other options say nothing of the lines.
+
+    Returns
+    -------
+    dict
+        ``lines`` by their names, and of the scan the energy of its beam and its resolution, as it has them itself.
+    """
+    spectrometer = Spectrometer.of(cube, resolution)
+    beam = {} if spectrometer.beam is None else {BEAM: spectrometer.beam / 1e3}
+    names = [line.name for line in choose_lines(spectrometer, lines)]
+    return {"lines": names, RESOLUTION: spectrometer.resolution, **beam}
 
 
 @dataclass(frozen=True)

@@ -115,18 +115,28 @@ def choose_lines(spectrometer: Spectrometer, lines: Sequence[str] | None) -> tup
         raise ParameterError("no X-ray lines", wanted, "name them, as in lines=['Fe_Ka', 'O']; see suggest_lines")
     chosen: dict[str, Line] = {}
     for name in names:
-        element, is_line = element_of(name)
-        line = line_of(name) if is_line else spectrometer.best_line(element)
-        if spectrometer.sees(line.energy):
-            chosen[line.name] = line
-        elif listed:
-            warnings.warn(f"left out {name}, which is not on the energy axis", RefoldWarning, stacklevel=3)
+        try:
+            line = _seen(spectrometer, name)
+        except ParameterError as error:
+            if not listed:
+                raise
+            # files list what was looked for: hydrogen, which has no line, and lines that are weak or beyond the axis
+            warnings.warn(f"left out {name}, which the file lists: {error.found}", RefoldWarning, stacklevel=3)
         else:
-            found = f"{name} at {line.energy / 1e3:.3g} keV"
-            raise ParameterError(found, "lines on the axis and below the beam's energy", "leave it out")
+            chosen[line.name] = line
     if not chosen:
         raise ParameterError(f"{names}, none of which is on the axis", "lines that are", "name others")
     return tuple(chosen.values())
+
+
+def _seen(spectrometer: Spectrometer, name: str) -> Line:
+    """The line that a name means, if it is on the axis."""
+    element, is_line = element_of(name)
+    line = line_of(name) if is_line else spectrometer.best_line(element)
+    if not spectrometer.sees(line.energy):
+        found = f"{name} at {line.energy / 1e3:.3g} keV, beyond the axis or the beam"
+        raise ParameterError(found, "lines on the axis and below the beam's energy", "leave it out")
+    return line
 
 
 def listed_elements(attrs: Mapping[str, Any]) -> list[str]:
