@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from refold.cube import as_cube, signal_dims
 from refold.errors import ParameterError
-from refold.prepare import clip, log1p, normalise
+from refold.prepare import clip, log1p, normalise, rebin, softmax
 from tests.guards import no_compute
 from tests.strategies import cubes
 
@@ -76,6 +76,15 @@ def test_nan_spreads_over_its_pixel_and_no_further() -> None:
         assert np.isnan(result[0]).all()
         assert result[1].tolist() == [0, 0, 0]
         assert np.isfinite(result[2]).all()
+
+
+def test_coordinates_beside_the_signal_stay_in_memory() -> None:
+    cube = as_cube(np.ones((4, 6)), signal="energy").assign_coords(beside=("energy", np.arange(6.0))).chunk(energy=3)
+    cube = cube.assign_coords(beside=("energy", np.arange(6.0)))
+    for step in (normalise, softmax, lambda cube: rebin(cube, energy=2)):
+        found = step(cube)
+        assert found.chunks is not None
+        assert found.beside.chunks is None
 
 
 def test_units_follow_the_numbers() -> None:

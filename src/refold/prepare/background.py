@@ -12,7 +12,7 @@ import xarray as xr
 
 from refold.cube import check_cube, navigation_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import check_number, float_of, lay, with_data
+from refold.prepare.blocks import check_number, float_of, lay, rechunked, with_data
 from refold.prepare.evenly import EvenAxis, Window, channels_between, spectral_dim
 from refold.prepare.steps import ValueStep, as_rows
 from refold.prepare.tiles import Bench
@@ -70,8 +70,7 @@ def remove_background(cube: xr.DataArray, window: Window, *, zero_before: bool =
     if window is None or halves < 1 or lowest <= _ROUNDING * abs(axis.step):
         found = f"window={window!r}, with {within.stop - within.start} channels from {lowest:g} {axis.unit}".rstrip()
         raise ParameterError(found, "two channels or more, at positive energies", "choose a window before the edge")
-    if cube.chunks is not None:
-        cube = cube.chunk({axis.dim: -1})
+    cube = rechunked(cube, {axis.dim: -1})
     step = PowerLaw(axis, within.start, halves, float_of(cube.dtype), zero_before)
     return with_data(cube, lay(cube, step)).rename(cube.name)
 

@@ -101,6 +101,14 @@ def lay(cube: xr.DataArray, step: Step, *masks: Any) -> Any:
     return lay_over(array, step, masks)
 
 
+def rechunked(cube: xr.DataArray, chunks: Mapping[str, Any]) -> xr.DataArray:
+    """Cut the values of a lazy cube along some dims otherwise; coordinates stay in memory, which `chunk` makes lazy."""
+    if cube.chunks is None:
+        return cube
+    sizes = {cube.get_axis_num(dim): size for dim, size in chunks.items()}
+    return cube.copy(data=cube.data.rechunk(sizes))
+
+
 def with_data(cube: xr.DataArray, data: Any) -> xr.DataArray:
     """Give a cube other values of the same shape; how it was stored (its encoding) is forgotten."""
     return xr.DataArray(data, cube.coords, cube.dims, cube.name, cube.attrs)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from refold.cube import check_cube, signal_dims
 from refold.errors import ParameterError
-from refold.prepare.blocks import float_of, lay, with_data, without_units
+from refold.prepare.blocks import float_of, lay, rechunked, with_data, without_units
 from refold.prepare.values import How, Limits, Logarithm, Scale
 
 
@@ -119,8 +119,7 @@ def normalise(cube: xr.DataArray, how: How = "total") -> xr.DataArray:
     if how not in ("total", "max", "unit"):
         raise ParameterError(f"how={how!r}", "'total', 'max' or 'unit'", "choose one of them")
     signal = signal_dims(cube)
-    if cube.chunks is not None:
-        cube = cube.chunk(dict.fromkeys(signal, -1))
+    cube = rechunked(cube, dict.fromkeys(signal, -1))
     dtype = float_of(cube.dtype)
     step = Scale(how, len(signal), dtype)
     return without_units(cube, lay(cube, step), "{} of each pixel over its " + how)

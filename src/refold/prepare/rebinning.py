@@ -12,7 +12,7 @@ import xarray as xr
 
 from refold.cube import check_cube
 from refold.errors import ParameterError, TrimWarning
-from refold.prepare.blocks import lay, options_by_dim
+from refold.prepare.blocks import lay, options_by_dim, rechunked
 from refold.prepare.windows import How, Windows
 
 
@@ -72,7 +72,7 @@ def rebin(
     cube = _whole_windows(cube, merged)
     step = _windows(cube, merged, how)
     if cube.chunks is not None:
-        cube = cube.chunk({dim: _whole_chunks(cube.chunksizes[dim], factor) for dim, factor in merged.items()})
+        cube = rechunked(cube, {dim: _whole_chunks(cube.chunksizes[dim], factor) for dim, factor in merged.items()})
     data = lay(cube, step)
     coords = {name: _merged_coord(coord.variable, merged) for name, coord in cube.coords.items()}
     return xr.DataArray(data, coords, cube.dims, cube.name, cube.attrs)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from refold.cube import check_cube, navigation_dims
 from refold.engine import sweep
 from refold.errors import CubeError, ParameterError
-from refold.prepare.blocks import check_number, is_count, lay, with_data
+from refold.prepare.blocks import check_number, is_count, lay, rechunked, with_data
 from refold.prepare.evenly import spectral_dim
 from refold.prepare.mending import Finder, Interpolate, Mend
 from refold.prepare.spike_heights import HeightCounts, Mask, Noise, as_histogram, height_counts, masked_channels
@@ -188,7 +188,7 @@ class Spikes(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
         if cube.sizes[dim] != len(self.skipped_):
             remedy = "crop or rebin after the spikes are removed, or fit again"
             raise CubeError(f"{cube.sizes[dim]} channels", f"{len(self.skipped_)}, as were fitted", remedy)
-        return cube.chunk({dim: -1}) if cube.chunks is not None else cube
+        return rechunked(cube, {dim: -1})
 
     @property
     def _finder(self) -> Finder:

@@ -12,7 +12,7 @@ import xarray as xr
 from refold.cube import check_cube, n_features, signal_dims, signal_shape
 from refold.engine import Moments, sweep
 from refold.errors import DataError, ParameterError
-from refold.prepare.blocks import float_of, lay, without_units
+from refold.prepare.blocks import float_of, lay, rechunked, without_units
 from refold.prepare.kernels import lane_sums
 from refold.prepare.steps import ValueStep, as_rows
 from refold.prepare.tiles import Bench
@@ -98,7 +98,7 @@ def softmax(cube: xr.DataArray) -> xr.DataArray:
 
 
 def _whole_signal(cube: xr.DataArray) -> xr.DataArray:
-    return cube if cube.chunks is None else cube.chunk(dict.fromkeys(signal_dims(cube), -1))
+    return rechunked(cube, dict.fromkeys(signal_dims(cube), -1))
 
 
 def _of_features(cube: xr.DataArray, name: str, given: Any) -> npt.NDArray[np.float64]:
