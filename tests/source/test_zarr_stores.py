@@ -208,6 +208,17 @@ def test_groups_are_walked_and_a_path_may_go_on_inside_a_store(tmp_path):
     assert open(str(tmp_path / "deep.zarr/a/b/other"), signal_dims="energy").dims == ("y", "x", "energy")
 
 
+def test_a_group_takes_the_coordinates_above_that_fit(tmp_path):
+    root = zarr.open_group(tmp_path / "deep.zarr", mode="w")
+    for name, size in (("y", 3), ("x", 4)):
+        root.create_array(name, data=np.arange(size) * 0.5, dimension_names=[name])
+    for path, shape in (("same/cube", (3, 4, 5)), ("smaller/cube", (3, 2, 5))):
+        root.create_array(path, data=np.ones(shape, "u1"), dimension_names=["y", "x", "energy"])
+    assert open(tmp_path / "deep.zarr", signal="same/cube").x.values.tolist() == [0.0, 0.5, 1.0, 1.5]
+    smaller = open(tmp_path / "deep.zarr", signal="smaller/cube")
+    assert (smaller.y.values.tolist(), smaller.x.values.tolist()) == ([0.0, 0.5, 1.0], [0, 1])
+
+
 def test_a_url_leads_to_a_store(tmp_path):
     fsspec = pytest.importorskip("fsspec")
     values = counts((2, 3, 4))

@@ -133,8 +133,10 @@ def _group_signals(root: zarr.Group) -> Iterator[Signal]:
         folder = path.rpartition("/")[0]
         above = [folder.rsplit("/", depth)[0] if depth else folder for depth in range(folder.count("/") + 1)]
         positions: dict[str, tuple[NDArray[Any], Mapping[str, Any]]] = {}
-        for dim in _dims(array) or ():
-            found = next((f"{up}/{dim}".lstrip("/") for up in [*above, ""] if f"{up}/{dim}".lstrip("/") in lines), None)
+        for dim, size in zip(_dims(array) or (), array.shape, strict=False):
+            places = [f"{up}/{dim}".lstrip("/") for up in [*above, ""]]
+            # of a group above only what fits: a map of another size has other positions
+            found = next((place for place in places if place in lines and arrays[place].shape == (size,)), None)
             if found is not None:
                 positions[dim] = _coordinate(dim, arrays[found])
         yield _array_signal(array, path, positions, {name: arrays[place] for name, place in beside[path].items()})
