@@ -327,7 +327,7 @@ class Autoencoder(Projecting):
         if self.learning_rate_schedule == "cosine":
             told["epochs"] = self.epochs
         told |= {"hidden_layers": shape.hidden, "random_state": seed}
-        return Checkpoints.of(folder, shape, told, *moments, seed)
+        return Checkpoints.of(folder, shape, told, moments, seed)
 
     def _learn(self, shape: Shape, coding: Coding, reached: Progressed, found: Any, variance: Any) -> None:
         """Keep what was trained."""

@@ -64,8 +64,7 @@ class Checkpoints:
         folder: str | Path,
         shape: Shape,
         told: Mapping[str, Any],
-        sums: MomentsResult,
-        sample: SampleResult,
+        data: tuple[MomentsResult, SampleResult],
         seed: int,
     ) -> Checkpoints:
         """Those of a training that was told so, on data with these extremes, which are never rounded, and these pixels.
@@ -78,21 +77,20 @@ class Checkpoints:
             Of the network.
         told : mapping
             All options that decide on what is learnt.
-        sums : MomentsResult
-            Of the data.
-        sample : SampleResult
-            Pixels of the data. Extremes alone are the same for any two scans of few features that go from 0 to 255.
+        data : MomentsResult and SampleResult
+            What is known of it. Extremes alone are the same for any two scans of few features that go from 0 to 255.
         seed : int
-            By which these were drawn.
+            By which the sample was drawn.
 
         Returns
         -------
         Checkpoints
             In a folder of their own.
         """
+        sums, sample = data
         first = np.argsort(pixel_keys(sample.pixels, seed), kind="stable")[-_PIXELS:]  # drawn whatever the memory
-        data = seal_of(sums.minimum, sums.maximum, sample.rows[np.sort(first)])
-        facts = {**told, "pixels": [sums.n_pixels, sums.count], "data": data, "torch": version("torch")}
+        seal = seal_of(sums.minimum, sums.maximum, sample.rows[np.sort(first)])
+        facts = {**told, "pixels": [sums.n_pixels, sums.count], "data": seal, "torch": version("torch")}
         return cls(folder, identity_of(facts), shape)
 
     def save(self, reached: Progressed) -> None:
