@@ -12,7 +12,7 @@ import xarray as xr
 
 from refold.cube import navigation_dims, signal_dims
 from refold.errors import CubeError, ParameterError
-from refold.origin import cube_named, found_scan, identity_of_run, prepared_scan
+from refold.origin import cube_named, found_scan, identity_of_run, prepared_scan, refuse_own
 from refold.recipe import Recipe
 from refold.reduce import elbow_position
 from refold.report.whole import whole_files
@@ -95,11 +95,12 @@ def save_signal(run: xr.Dataset, path: str | os.PathLike[str], *, overwrite: boo
     Raises
     ------
     StoreExistsError
-        If there is something at the path already.
+        If there is something at the path already; or it is the run's own store or scan, even with ``overwrite=True``.
     StoreError
         If it cannot be written.
     """
     path = Path(path)
+    refuse_own(run, path)
     with whole_files([path], overwrite=overwrite) as (place,):
         to_hyperspy(run).save(place)
     return path

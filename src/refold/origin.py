@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from refold.cube import signal_dims
-from refold.errors import ParameterError, SourceError
+from refold.errors import ParameterError, SourceError, StoreExistsError
 from refold.parts import open_cube, prepare
 from refold.recipe import Recipe
 from refold.store import RunStore, identify
@@ -35,6 +35,30 @@ def cube_named(cube: str | None, identity: Mapping[str, Any]) -> str:
     if cube is not None and cube not in names:
         raise ParameterError(f"cube={cube!r}", f"one of {', '.join(names)}", "name a cube that the run was made of")
     return cube or names[0]
+
+
+def refuse_own(run: xr.Dataset, path: Path) -> None:
+    """Let nothing be written over what a run is kept in or was made of, nor over a folder that holds it.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        The run that is written out.
+    path : Path
+        Where to.
+
+    Raises
+    ------
+    StoreExistsError
+        If that is there.
+    """
+    identity = identity_of_run(run)
+    cubes = list(identity["cubes"].values()) if "cubes" in identity else [identity]
+    wanted = path.resolve()
+    for place in (run.encoding.get("source"), *(cube.get("path") for cube in cubes)):
+        if place and (own := Path(place).resolve()).exists() and wanted in (own, *own.parents):
+            found = f"{path}, where the run is kept, or what it was made of"
+            raise StoreExistsError(found, "another place", "choose one: not even overwrite=True takes that away")
 
 
 def found_scan(identity: Mapping[str, Any], recipe: Recipe, name: str) -> xr.DataArray | None:

@@ -92,6 +92,21 @@ def test_a_zarr_says_which_value_is_what(tmp_path):
     assert attrs["cluster_names"] == ["noise", *NAMES]
 
 
+def test_what_a_run_is_made_of_is_never_overwritten(tmp_path):
+    scan, store, other = tmp_path / "data" / "scan.zarr", tmp_path / "scan.run.zarr", tmp_path / "papers"
+    for place in (scan, store, other):
+        place.mkdir(parents=True)
+        (place / ("letter.txt" if place == other else "zarr.json")).write_text("{}")
+    run = labelled().assign_attrs(source=json.dumps({"name": "scan", "path": str(scan)}))
+    run.encoding["source"] = str(store)
+    for place in (scan, scan.parent, store, other):
+        with pytest.raises(StoreExistsError):
+            refold.export_labels(run, place, format="zarr", overwrite=True)
+    assert all(any(place.iterdir()) for place in (scan, store, other))
+    with pytest.raises(ParameterError, match="legend both"):
+        refold.export_labels(run, tmp_path / "map.csv", format="npy", legend="csv")
+
+
 def test_stacks_as_tiff_npy_and_zarr(tmp_path):
     run = labelled((3, 4, 5), chunks=(2, 3, 2))
     np.testing.assert_array_equal(tifffile.imread(refold.export_labels(run, tmp_path / "a.tif")), run.labels)

@@ -70,6 +70,17 @@ def test_pixel_size_and_unit_come_back(tmp_path):
         assert "unit" not in file.imagej_metadata
 
 
+def test_pixel_sizes_that_cannot_be_said_are_left_out(tmp_path):
+    uneven = labelled((4, 8), unit="nm").assign_coords(y=("y", [0.0, 0.5, 1.0, 9.0], {"units": "nm"}))
+    path, *_ = refold.export_masks(uneven, tmp_path / "uneven")
+    with tifffile.TiffFile(path) as file:
+        assert "unit" not in file.imagej_metadata
+    atoms, *_ = refold.export_masks(labelled((4, 8), unit="m", step=2e-11), tmp_path / "atoms")
+    with tifffile.TiffFile(atoms) as file:
+        page = file.pages.first
+        assert (file.imagej_metadata["unit"], page.tags["XResolution"].value) == ("pm", (1, 20))
+
+
 def test_stacks_have_a_page_a_slice_and_their_spacing(tmp_path):
     run = labelled((3, 4, 5), chunks=(2, 3, 2))
     path, *_ = refold.export_masks(run, tmp_path)
@@ -155,6 +166,15 @@ def test_a_graph_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="cannot be read"):
         refold.export_masks(labelled().assign(labels=bad), tmp_path / "masks")
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_pillow_does_not_open_are_said(tmp_path, monkeypatch):
+    Image.new("1", (40, 20)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    with pytest.raises(ParameterError, match="rows and columns"):
+        refold.export_masks(labelled(), tmp_path / "masks", like=tmp_path / "large.png")
+    with pytest.raises(ParameterError, match="no file"):
+        refold.export_masks(labelled(), tmp_path / "masks", like=tmp_path)
 
 
 def test_what_is_no_image_or_no_map_is_said(tmp_path):

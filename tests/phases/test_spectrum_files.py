@@ -60,6 +60,14 @@ def test_msa_files_come_back_in_rosettasciio_and_hyperspy(run, tmp_path):
     np.testing.assert_allclose(signal.data, run.cluster_mean[1] * run.cluster_size[1], rtol=1e-5)
 
 
+def test_titles_are_one_line_that_every_reader_takes(run, tmp_path):
+    names = np.array(["iron\n#NPOINTS : 3", "α iron", "é", "d"], object)
+    files = refold.export_spectra(run.assign(cluster_name=("cluster", names)), tmp_path)
+    read = [file_reader(str(path))[0] for path in files]
+    assert [one["metadata"]["General"]["title"] for one in read] == ["iron #NPOINTS :3", "? iron", "é", "d"]
+    assert {one["data"].shape for one in read} == {(run.sizes["energy"],)}
+
+
 def test_small_means_keep_their_digits(run, tmp_path):
     faint = run.assign(cluster_mean=run.cluster_mean * 1e-6)
     files = refold.export_spectra(faint, tmp_path, format="msa")

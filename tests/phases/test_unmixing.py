@@ -202,6 +202,15 @@ def test_maps_by_membership_are_means_of_weights_whatever_the_chunks(phantom):
     np.testing.assert_array_equal(same.abundances("membership"), same.abundances("labels"))
 
 
+def test_maps_by_membership_leave_out_noise_and_clusters_that_were_left_out(phantom):
+    _, run = phantom
+    labels = run.labels.copy(data=run.labels.values.copy())
+    labels[0, 0] = -1
+    soft = np.full((*labels.shape, 4), 0.2, np.float32)
+    found = refold.unmix(run.assign(labels=labels, membership=(("y", "x", "cluster"), soft)), 2, clusters=[0, 1, 2])
+    np.testing.assert_array_equal(found.abundances("membership").isnull()[..., 0], (labels < 0) | (labels == 3))
+
+
 def test_maps_by_pixel_solve_each_pixels_own_signal(phantom):
     phantom, run = phantom
     found = refold.unmix(run, 4, start=range(4))

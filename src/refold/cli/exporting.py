@@ -87,8 +87,10 @@ def _one(run: Any, output: Path, variable: str, *, overwrite: bool) -> Path:
         from refold.exchange import save_signal
 
         return save_signal(run, output, overwrite=overwrite)
+    from refold.origin import refuse_own
     from refold.report import to_geotiff
 
+    refuse_own(run, output)
     return to_geotiff(run, output, variable, overwrite=overwrite)
 
 

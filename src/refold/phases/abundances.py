@@ -79,7 +79,9 @@ class Abundances:
         for i, number in enumerate(clusters_of(membership)):
             if number in known:
                 table[i] = [*self.weights.values[known[number]], 1.0]
-        return self._laid_out(membership, _averaged, {"table": table}, drop=1)
+        maps = self._laid_out(membership, _averaged, {"table": table}, drop=1)
+        # Noise, and pixels of clusters that were left out, belong a little to others as well.
+        return maps.where(labels_of(self.run).isin(list(known))) if "labels" in self.run else maps
 
     def _laid_out(self, array: xr.DataArray, function: Any, told: dict[str, Any], drop: int = 0) -> xr.DataArray:
         """A function of each pixel's values, block by block, with the components as last dim."""

@@ -51,8 +51,8 @@ def new_tiff(
 
     Notes
     -----
-    Resolution tags hold pixels a unit, the description names the unit: what ImageJ writes, and it, Bio-Formats and
-    RosettaSciIO read. TIFF itself knows only inches and centimetres. Past 4 GB it is a BigTIFF.
+    Resolution tags hold pixels a unit, the description names the unit: what ImageJ writes, and it and Bio-Formats read;
+    RosettaSciIO reads no unit but microns. TIFF itself knows only inches and centimetres. Past 4 GB it is a BigTIFF.
     """
     import tifffile
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from refold.cube.georeference import crs_of
 from refold.engine.progress import Progress
 from refold.errors import CubeError, ParameterError
+from refold.origin import refuse_own
 from refold.phases.clusters import Cluster, clusters_in
 from refold.phases.formats import NOISE_INDEX, new_bytes, new_npy, new_tiff, write_png
 from refold.phases.pixels import Spacing, picture_of, size_like, write_map
@@ -78,7 +79,7 @@ def export_labels(
     Raises
     ------
     StoreExistsError
-        If there is something at the path already.
+        If there is something at the path already; or it is the run's own store or scan, even with ``overwrite=True``.
     ParameterError
         If the format is none of these, is not named by the suffix, cannot hold so many clusters, or `like` is no image
         or has no place in it.
@@ -109,6 +110,9 @@ def export_labels(
     if kind == "png":
         _check_for_png(labels, clusters)
     paths = [path, *([path.with_suffix(f".{beside}")] if beside else [])]
+    if len(set(paths)) < len(paths):
+        raise ParameterError(f"a map and its legend both at {path}", "two files", "name the map by its format")
+    refuse_own(run, path)
     options: dict[str, Any] = {"memory": memory, "workers": workers, "progress": progress}
     with whole_files(paths, overwrite=overwrite) as places:
         if kind == "geotiff":
@@ -189,6 +193,7 @@ def _write_plain(
 def _write_zarr(place: Path, labels: xr.DataArray, clusters: Sequence[Cluster]) -> None:
     numbers = [-1, *(cluster.number for cluster in clusters)]
     names = ["noise", *(cluster.file or f"cluster_{cluster.number}" for cluster in clusters)]
+    names = [f"{name}_{i - 1}" if i and names.count(name) > 1 else name for i, name in enumerate(names)]
     attrs = {
         "long_name": str(labels.attrs.get("long_name", "cluster of each pixel; -1 is noise")),
         "flag_values": numbers,

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from refold.cube import as_cube
 from refold.engine import Block, Where, plan_grid, sweep
 from refold.errors import CubeError, ParameterError, UnknownFormatError
-from refold.report.calibration import Axis
+from refold.report.calibration import METRE, Axis
 from refold.report.whole import written_to
 
 _AT_ONCE = 1 << 22  # pixels of a block that is made larger
 _MOST_DIMS = 3
+_SHORTEST, _LONGEST = 1e-6, 1e9  # steps between pixels, in their unit
 _BAND = "_band"
 
 
@@ -212,9 +213,12 @@ def _size_of_file(path: Path) -> tuple[int, int]:
     try:
         if path.suffix.lower() in {".tif", ".tiff"}:
             return _size_of_tiff(path)
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             return image.height, image.width
-    except FileNotFoundError as error:
+    except Image.DecompressionBombError as error:
+        found = f"{path}, an image larger than Pillow opens"
+        raise ParameterError(found, "its rows and columns", "give like=(rows, columns)") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ParameterError(f"no file {path}", "an image", "check the path") from error
     except (UnidentifiedImageError, ValueError) as error:
         raise UnknownFormatError(f"{path}, of which nothing can be read", "an image", "convert it to TIFF") from error
@@ -248,7 +252,8 @@ class Spacing:
         """Read them from the coordinates; at another size of the same field pixels are as much larger or smaller."""
         axes = [Axis.of(labels, str(dim)) for dim in labels.dims]
         unit = axes[-1].unit
-        if not unit or any(axis.unit != unit for axis in axes[-2:] if len(axis.values) > 1):
+        several = [axis for axis in axes[-2:] if len(axis.values) > 1]
+        if not unit or any(axis.unit != unit or axis.step is None for axis in several):
             return cls((None,) * len(shape), "")
         steps = [
             None if axis.step is None or axis.unit != unit else axis.step * before / after
@@ -258,4 +263,16 @@ class Spacing:
             steps[-2] = steps[-1]
         if steps[-1] is None:
             steps[-1] = steps[-2]
-        return cls(tuple(steps), unit)
+        return cls(*_held(steps, unit))
+
+
+def _held(steps: list[float | None], unit: str) -> tuple[tuple[float | None, ...], str]:
+    """Steps in a unit in which fractions of two whole numbers of 32 bits hold them: a metre is large for atoms."""
+    known = [step for step in steps if step]
+    if known and unit in METRE and min(known) < _SHORTEST:
+        smaller = next((name for name in reversed(METRE) if min(known) * METRE[unit] >= METRE[name]), "pm")
+        steps = [None if step is None else step * METRE[unit] / METRE[smaller] for step in steps]
+        known, unit = [step for step in steps if step], smaller
+    if not known or min(known) < _SHORTEST or max(known) > _LONGEST:
+        return (None,) * len(steps), ""
+    return tuple(steps), unit

@@ -167,6 +167,11 @@ def _write_msa(place: Path, axis: Axis, cluster: Cluster, values: Any, signal_ty
 
     step = float(axis.values[-1] - axis.values[0]) / max(len(axis.values) - 1, 1) or 1.0
     said = {"size": len(values), "scale": step, "offset": float(axis.values[0]), "name": axis.name, "units": axis.unit}
-    metadata = {"General": {"title": cluster.name}, "Signal": {"signal_type": signal_type}}
+    metadata = {"General": {"title": _title(cluster.name)}, "Signal": {"signal_type": signal_type}}
     signal = {"data": np.asarray(values), "axes": [said], "metadata": metadata, "original_metadata": {}}
     file_writer(str(place), signal, format="XY")
+
+
+def _title(name: str) -> str:
+    """A name as one line, in letters that such files hold, without what ends a keyword."""
+    return " ".join(name.split()).replace(": ", ":").encode("latin-1", "replace").decode("latin-1")

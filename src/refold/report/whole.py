@@ -60,9 +60,17 @@ def _refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise StoreExistsError(f"{there[0]}{more}, which exists", "new files", "choose others, or pass overwrite=True")
+    for path in there:
+        if path.is_dir() and not path.is_symlink() and any(path.iterdir()) and not _is_zarr(path):
+            found = f"{path}, a folder with other things than a Zarr store"
+            raise StoreExistsError(found, "a new file", "choose another path: it is not overwritten")
     folder = next((place for place in (paths[0].parent, *paths[0].parent.parents) if place.exists()), None)
     if folder is not None and not folder.is_dir():
         raise StoreExistsError(f"{folder}, which is a file", "a folder to write into", "choose another place")
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _first_missing(folder: Path) -> Path | None:
