@@ -21,6 +21,7 @@ import refold
 from refold.engine import ZarrWriter
 from refold.errors import DataError, ParameterError, RecipeError, RefoldWarning, StoreError, StoreExistsError
 from refold.store import RunStore
+from refold.store.locking import alone
 from tests.guards import count_reads
 from tests.runs import contents, one_object, phantom, run
 
@@ -177,6 +178,8 @@ def test_what_the_embedding_was_is_forgotten_with_it(small_scan, with_mixture, t
         (lambda place: refold.recluster(place, "run", n_clusters=3), ParameterError, "run's own"),
         (lambda place: refold.recluster(place, "a/b", n_clusters=3), ParameterError, "a/b"),
         (lambda place: refold.recluster(place, "a--b", n_clusters=3), ParameterError, "a--b"),
+        (lambda place: refold.recluster(place, "zarr.json", n_clusters=3), ParameterError, "zarr.json"),
+        (lambda place: refold.recluster(place, "GMM4", n_clusters=3), ParameterError, "'GMM4' beside 'gmm4'"),
         (lambda place: refold.recluster(place, "mine", "kmedoids", 3), ParameterError, "kmedoids"),
         (lambda place: refold.recluster(place, "mine"), RecipeError, "n_clusters = None"),
         (
@@ -260,6 +263,39 @@ def test_stopped_while_it_is_replaced_the_old_one_stays(with_mixture, tmp_path, 
     xr.testing.assert_identical(refold.open_run(place, clustering="gmm4").load(), before)
     assert refold.recluster(place, "gmm4", n_clusters=3, overwrite=True).sizes["cluster"] == 3
     assert list(refold.clusterings(place)) == ["run", "gmm4"]
+
+
+def test_it_is_replaced_in_one_step(with_mixture, tmp_path, monkeypatch):
+    place = Path(shutil.copytree(with_mixture, tmp_path / "run.zarr"))
+    before = refold.open_run(place, clustering="gmm4").load()
+
+    def dying(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for last in ("keep", "clear"):  # the new one in its place; the record written
+        group = RunStore(place)
+        group.write("stages/clustering", refold.open_run(place)[["labels", "membership"]].drop_encoding())
+        with monkeypatch.context() as patched:
+            patched.setattr(RunStore, last, dying)
+            with pytest.raises(KeyboardInterrupt):
+                group.settle("gmm4", group.records["clusterings/gmm4"], "stages/clustering")
+        if last == "keep":
+            xr.testing.assert_identical(refold.open_run(place, clustering="gmm4").load(), before)
+    for clusters in (3, 2):
+        found = refold.recluster(place, "gmm4", n_clusters=clusters, overwrite=True).load()
+        assert found.sizes["cluster"] == clusters
+        assert len([item for item in (place / "clusterings").iterdir() if item.is_dir()]) == 1
+        xr.testing.assert_identical(refold.recluster(place, "gmm4", n_clusters=clusters).load(), found)
+
+
+def test_one_at_a_time(copy):
+    before = contents(copy)
+    with alone(copy):
+        with pytest.raises(StoreError, match="makes or forgets"):
+            refold.recluster(copy, "gmm4", n_clusters=4)
+        with pytest.raises(StoreError, match="makes or forgets"):
+            refold.forget_clustering(copy, "gmm4")
+    assert contents(copy) == before
 
 
 def tampered(place: Path, how: str) -> None:

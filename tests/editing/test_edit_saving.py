@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 
 from refold.editing.document import Document, Origin
 from refold.editing.history import History
@@ -102,7 +103,9 @@ def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
     assert (tmp_path / "edits").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["", "../up", ".hidden", "zarr", "Zarr", "a/b", "a--b", "a" * 65, "ä", None, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "../up", ".hidden", "Zarr", "a/b", "a--b", "a" * 65, "ä", None, "a-", "-a", "a\n"]
+)
 def test_names_cannot_lead_elsewhere(tmp_path: Path, name: Any) -> None:
     with pytest.raises(ParameterError, match="set of edits"):
         place_of(tmp_path, None, name)
@@ -116,6 +119,9 @@ def test_saved_sets_are_named(tmp_path: Path) -> None:
         write_edits(place_of(tmp_path, clustering, name), ONE, None)
     assert saved_edits(tmp_path) == saved_edits(tmp_path, "run") == ["anna", "edits"]
     assert saved_edits(tmp_path, "gmm5") == ["edits"]
+    opened = xr.Dataset(attrs={"clustering": "gmm5"})
+    opened.encoding["source"] = str(tmp_path)
+    assert saved_edits(opened) == ["edits"]
     assert saved_edits(tmp_path, "gmm") == []
 
 

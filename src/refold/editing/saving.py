@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import xarray as xr
+
 from refold.editing.document import MAX_BYTES, Document, Origin
 from refold.editing.operations import Frame
 from refold.errors import DiskFullError, EditConflictError, EditsError, ParameterError, RefoldError
 from refold.store import EDITS, OWN, path_of, sound_name
+from refold.store.locking import opened, taken
 
 _GROUP = "zarr.json"  # makes the folder an empty group, so that whoever lists the run as Zarr does not stumble on it
 _WAIT = 10.0  # seconds; writing takes a fraction of one
@@ -59,13 +61,15 @@ def saved_edits(run: Any, clustering: str | None = None) -> list[str]:
     run : path-like or xarray.Dataset
         The run.
     clustering : str, optional
-        A saved clustering; by default the run's own.
+        A saved clustering; by default the one that the dataset was opened with, else the run's own.
 
     Returns
     -------
     list of str
         Their names, sorted; those that can not be opened as well.
     """
+    if clustering is None and isinstance(run, xr.Dataset):
+        clustering = run.attrs.get("clustering")
     before = "" if clustering is None or clustering == OWN else f"{clustering}--"
     found = (file.stem for file in (path_of(run) / EDITS).glob("[!.]*.json") if file.name != _GROUP)
     return sorted(
@@ -195,10 +199,10 @@ def _said(place: Path) -> Iterator[None]:
 @contextmanager
 def _locked(lock: Path, place: Path) -> Iterator[None]:
     """Be the only one who saves there. The system gives the lock back when its holder ends, however that ends."""
-    handle = _opened(lock)
+    handle = opened(lock)
     try:
         deadline = time.monotonic() + _WAIT
-        while not _taken(handle):
+        while not taken(handle):
             if time.monotonic() > deadline:
                 raise EditConflictError(
                     f"somebody saving at {place} for more than {_WAIT:.0f} s", "a moment", "save again later"
@@ -207,31 +211,3 @@ def _locked(lock: Path, place: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _opened(lock: Path) -> int:
-    try:
-        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # somebody else's, in a folder that is shared: to be locked it need not be written
-        return os.open(lock, os.O_RDONLY)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _taken(handle: int) -> bool:
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _taken(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -12,6 +12,7 @@ from refold.errors import ParameterError
 from refold.recipe import Cluster
 from refold.recipe.checking import plain
 from refold.store import OWN, RunStore, entry_of_clustering, path_of, record_of_labels, saved_names
+from refold.store.locking import alone
 from refold.trust.finished import FinishedRun
 
 
@@ -109,7 +110,7 @@ def forget_clustering(run: Any, name: str) -> None:
     ParameterError
         If it is the run's own.
     StoreError
-        If there is no run, or no such clustering.
+        If there is no run, or no such clustering, or somebody makes one just now.
 
     Examples
     --------
@@ -119,8 +120,9 @@ def forget_clustering(run: Any, name: str) -> None:
     store = RunStore.open(path_of(run))
     if name == OWN:
         raise ParameterError("the run's own clustering", "one that refold.recluster made", "name one of these")
-    store.fingerprint_of_labels(name)  # an error names those that are there
-    store.forget(record_of_labels(name))
+    with alone(store.path):
+        store.fingerprint_of_labels(name)  # an error names those that are there
+        store.forget(record_of_labels(name))
 
 
 def options_of(section: Cluster) -> dict[str, Any]:

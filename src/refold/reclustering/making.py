@@ -29,7 +29,6 @@ from refold.store import (
     StageRecord,
     entry_of_clustering,
     open_run,
-    record_of_labels,
     saved_names,
     seal_of,
     sound_name,
@@ -37,6 +36,7 @@ from refold.store import (
     versions,
 )
 from refold.store.disk import stored_in
+from refold.store.locking import alone
 from refold.trust.finished import FinishedRun
 
 _PARTIAL = "stages/clustering"  # where a clustering is made, until it is whole
@@ -93,7 +93,7 @@ def recluster(
     Raises
     ------
     StoreError
-        If there is no run, or it was stopped before its labels were written.
+        If there is no run, it was stopped before its labels were written, or somebody else clusters it just now.
     StoreExistsError
         If there is another clustering of this name.
     ParameterError
@@ -133,12 +133,15 @@ def recluster(
     before = finished.records["embed"].fingerprint
     fingerprint = stage_fingerprint("clusterings", asked, before, packages)
     if not _there(finished.store, name, fingerprint, overwrite=overwrite, scan=scan):
+        _check_free(finished.store, name)
         began = finished.store.note.get("resources", {})
         resources = {"memory": memory or began.get("memory"), "workers": workers or began.get("workers")}
         progress = progress if progress is not None else progress_for_terminal()
         with settings(**resources, client=client, progress=progress):
             averaged = _averaged(finished, recipe, scan)
-            _make(finished, name, recipe, fingerprint, averaged)
+            with alone(finished.store.path):
+                if not _there(finished.store, name, fingerprint, overwrite=overwrite, scan=scan):  # by now
+                    _make(finished, name, recipe, fingerprint, averaged)
     return open_run(finished.store.path, clustering=name)
 
 
@@ -174,6 +177,15 @@ def _there(store: RunStore, name: str, fingerprint: str, *, overwrite: bool, sca
         "a name that is free",
         "choose another name, or replace it: overwrite=True, --overwrite",
     )
+
+
+def _check_free(store: RunStore, name: str) -> None:
+    """Check that no other clustering's folder would be the same one where the case of letters does not count."""
+    same = [one for one in saved_names(store.note) if one != name and one.lower() == name.lower()]
+    if same:
+        raise ParameterError(
+            f"the name {name!r} beside {same[0]!r}", "names that some systems' folders can have, too", "choose another"
+        )
 
 
 def _averaged(run: FinishedRun, recipe: Recipe, scan: Any) -> dict[str, tuple[xr.DataArray, Grid]]:
@@ -238,7 +250,7 @@ def _make(
         follows="embed",
     )
     sealed = replace(record, notes={**(record.notes or {}), "seal": seal_of(name, asdict(record))})
-    store.settle(record_of_labels(name), sealed, _PARTIAL)
+    store.settle(name, sealed, _PARTIAL)
 
 
 def _notes(store: RunStore, recipe: Recipe, clusters: int, *, statistics: bool) -> dict[str, Any]:

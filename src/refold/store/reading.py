@@ -12,7 +12,7 @@ from refold.cube import declared, to_full_grid
 from refold.errors import ParameterError, StoreError
 from refold.store.disk import stored_in
 from refold.store.run import RunStore
-from refold.store.saved import OWN, entry_of_clustering, record_of_labels, remedy_of
+from refold.store.saved import OWN, entry_of_clustering, places_of, record_of_labels, remedy_of
 
 # Where each stage leaves what readers want, in the order in which a name is looked for.
 _GROUPS = {
@@ -90,7 +90,7 @@ def _together(parts: list[xr.Dataset]) -> xr.Dataset:
 def _with_clustering(store: RunStore, note: dict[str, Any], name: str) -> xr.Dataset:
     """A saved clustering, and what of the run is no answer of its own clustering."""
     entry = entry_of_clustering(note, name)
-    place = record_of_labels(name)
+    place = next((one for one in places_of(name) if entry.get("holds") == [one]), record_of_labels(name))
     wanted_files, found_files = entry["notes"]["stored"], stored_in(store.path / place)
     if found_files != wanted_files:
         told = [f"{files} files of {size} bytes" for files, size in (found_files, wanted_files)]

@@ -17,7 +17,7 @@ import zarr
 from refold.cube import conform, declared
 from refold.errors import StoreError, StoreExistsError
 from refold.store.disk import METADATA, NOTE, is_run, mended_errors, metadata_of
-from refold.store.saved import CLUSTERINGS, EDITS, OWN, record_of_labels, saved_names
+from refold.store.saved import CLUSTERINGS, EDITS, OWN, places_of, record_of_labels, saved_names
 
 FORMAT = 1
 _SHELVES = ("stages", CLUSTERINGS)  # groups that hold nothing but groups
@@ -249,24 +249,27 @@ class RunStore:
         return names
 
     def settle(self, name: str, record: StageRecord, group: str) -> None:
-        """Move a whole group to the place of its name, and write its record: from now on it counts as finished.
+        """Move the whole group of a clustering to its place, and write its record: from now on it counts as finished.
 
         Parameters
         ----------
         name : str
-            Of the record, and of the place, such as ``clusterings/gmm5``. What is there already is replaced.
+            Of the clustering. One of that name is replaced with the record, in one step, and removed then.
         record : StageRecord
-            What to keep of it.
         group : str
             Where it was written.
         """
-        if name in self.note["stages"]:  # never a record without what it is of
-            self.keep(stages={stage: entry for stage, entry in self.note["stages"].items() if stage != name})
+        stages = dict(self.note["stages"])
+        before = stages.pop(record_of_labels(name), {"holds": []})
+        first, second = places_of(name)
+        place = second if first in before["holds"] else first
         with mended_errors(self.path):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-            self._enter(name)
-            (self.path / group).replace(self.path / name)
-        self.finish(name, record, [name])
+            shutil.rmtree(self.path / place, ignore_errors=True)
+            self._enter(place)
+            (self.path / group).replace(self.path / place)
+            entry = {**asdict(record), "holds": [place]}
+            self.keep(stages={**stages, record_of_labels(name): entry})
+        self.clear()
 
     # --- results ------------------------------------------------------------------------------------------------------
 

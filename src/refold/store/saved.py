@@ -17,7 +17,9 @@ CLUSTERINGS = "clusterings"
 EDITS = "edits"
 """Folder of a run's store for what people made of its clusters by hand; no stage's, so no stage removes it."""
 
-_SOUND = re.compile(r"(?!\.)(?!.*--)[A-Za-z0-9_.-]{1,64}")
+_SOUND = re.compile(r"(?![.-])(?!.*--)[A-Za-z0-9_.-]{0,63}[A-Za-z0-9_]")
+_TAKEN = {"zarr.json"}  # by the metadata of the folder above
+_SECOND = "--2"  # no name holds two hyphens
 
 
 def sound_name(name: str, what: str = "clustering") -> str:
@@ -38,18 +40,19 @@ def sound_name(name: str, what: str = "clustering") -> str:
     Raises
     ------
     ParameterError
-        If it is anything but 1 to 64 letters, digits, ``_``, ``.`` and ``-``, begins with a dot, or holds ``--``.
+        If it is anything but 1 to 64 letters, digits, ``_``, ``.`` and ``-``, begins or ends with one of the
+        last two, holds ``--``, or is ``zarr.json``.
 
     Examples
     --------
     >>> sound_name("gmm5")
     'gmm5'
     """
-    if isinstance(name, str) and _SOUND.fullmatch(name):
+    if isinstance(name, str) and _SOUND.fullmatch(name) and name.lower() not in _TAKEN:
         return name
     raise ParameterError(
         f"the name {name!r} of a {what}",
-        "1 to 64 of the letters a to z and A to Z, digits, _, . and -, not beginning with a dot and without --",
+        "1 to 64 of the letters a to z and A to Z, digits, _, . and -, neither . nor - at the ends, and no --",
         "choose another name, such as gmm5",
     )
 
@@ -75,6 +78,33 @@ def record_of_labels(clustering: str | None) -> str:
     if clustering is None or clustering == OWN:
         return "labels"
     return f"{CLUSTERINGS}/{sound_name(clustering)}"
+
+
+def places_of(clustering: str) -> tuple[str, str]:
+    """Groups of a run's store in which a saved clustering may lie; its record says in which.
+
+    Parameters
+    ----------
+    clustering : str
+        Its name.
+
+    Returns
+    -------
+    tuple of str
+        The group of its name, and the one that it has where it replaced another that lay there.
+
+    Raises
+    ------
+    ParameterError
+        If nothing could be called so.
+
+    Examples
+    --------
+    >>> places_of("gmm5")
+    ('clusterings/gmm5', 'clusterings/gmm5--2')
+    """
+    place = f"{CLUSTERINGS}/{sound_name(clustering)}"
+    return place, f"{place}{_SECOND}"
 
 
 def seal_of(name: str, entry: Mapping[str, Any]) -> str:
