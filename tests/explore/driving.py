@@ -105,7 +105,8 @@ class Driven:
         self.page = self.context.new_page()
         self.asked: list[str] = []
         self.complaints: list[str] = []
-        self._unanswered: set[str] = set()
+        self.sent: list[str] = []
+        self._unanswered: dict[Any, set[str]] = {}
         self._latest = time.monotonic()
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("websocket", self._follow)
@@ -128,7 +129,7 @@ class Driven:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(_LULL * 1000 / 2)
-            if not self._unanswered and time.monotonic() - self._latest > _LULL:
+            if not any(self._unanswered.values()) and time.monotonic() - self._latest > _LULL:
                 return
         raise AssertionError(f"no peace: {self.status()}")
 
@@ -142,27 +143,31 @@ class Driven:
     def _follow(self, socket: Any) -> None:
         """Keep account of what was sent over the websocket and not answered."""
         self.asked.append(socket.url)
-        socket.on("framesent", self._sent)
-        socket.on("framereceived", self._received)
+        waiting = self._unanswered[socket] = set()
+        socket.on("framesent", lambda frame: self._send(frame, waiting))
+        socket.on("framereceived", lambda frame: self._receive(frame, waiting))
+        socket.on("close", lambda socket: self._unanswered.pop(socket, None))  # of a page that is gone
 
-    def _sent(self, frame: Any) -> None:
+    def _send(self, frame: Any, waiting: set[str]) -> None:
         self._latest = time.monotonic()
+        self.sent.append(str(frame))
         if isinstance(frame, str) and (found := re.search(r'"msgid":"([^"]+)","msgtype":"PATCH-DOC"', frame)):
-            self._unanswered.add(found[1])
+            waiting.add(found[1])
 
-    def _received(self, frame: Any) -> None:
+    def _receive(self, frame: Any, waiting: set[str]) -> None:
         self._latest = time.monotonic()
         if isinstance(frame, str) and (found := re.search(r'"reqid": ?"([^"]+)"', frame)):
-            self._unanswered.discard(found[1])
+            waiting.discard(found[1])
 
     def close(self) -> None:
         """Close it."""
         self.context.close()
 
     def reload(self) -> None:
-        """Load it anew."""
-        self._unanswered.clear()
+        """Load it anew; what was sent from the page before is nobody's any more."""
         self.page.reload()
+        for gone in list(self._unanswered)[:-1]:
+            del self._unanswered[gone]
         self.wait_until_ready()
 
     # --- looking ------------------------------------------------------------------------------------------------------

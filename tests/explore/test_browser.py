@@ -28,6 +28,8 @@ pytestmark = [
 SHAPE = (48, 60)
 PATHS = ("../../outside", "/tmp/outside", "..", "a/b", "C:\\x", "x" * 200, "\u202e", ".hidden", "a--b")
 
+NONSENSE = ('{type: "poly", x: [NaN, 1e308, -1e308], y: [0, Infinity]}', '{type: "rect"}', "null", "7")
+
 
 class Served:
     """A run that is served, and who opens pages of it."""
@@ -48,6 +50,7 @@ class Served:
         if self._kept is None:
             self._kept = self._opens(self.url)
         self._kept.page.keyboard.press("Escape")
+        self._kept.wait_for("named => !named('map-lit').visible && !named('latent-lit').visible")
         self._kept.settle()
         return self._kept
 
@@ -129,13 +132,13 @@ def test_a_lasso_on_the_latent_space_lights_up_the_map(site):
 def test_a_lasso_on_the_map_lights_up_the_latent_space_and_reads_the_mean(site):
     page = site.page
     page.lasso("map", [(3.5, 3.5), (20.5, 3.5), (20.5, 15.5), (3.5, 15.5)])
-    page.wait_for("named => named('latent-lit').visible")
-    page.settle()
+    page.wait_for("named => named('map-lit').visible && named('latent-lit').visible")
+    page.eventually(lambda: set(np.unique(page.image("latent-lit"))) == {0, 1, 2})
     lit = page.image("map-lit").astype(bool)
     assert lit[5:15, 5:20].all()
     assert not lit[:, 22:].any()
-    assert set(np.unique(page.image("latent-lit"))) == {0, 1, 2}
-    page.page.get_by_text(f"mean of {int(lit.sum())} pixels, read from the run").wait_for()
+    said = f"mean of {int(lit.sum())} pixels, read from the run"
+    page.eventually(lambda: said in page.page.inner_text(".signal h2"))
 
 
 # --- editing ----------------------------------------------------------------------------------------------------------
@@ -278,18 +281,24 @@ def test_strangers_see_nothing(site):
 
 def test_messages_that_are_nonsense_are_survived(site):
     """What no mouse draws and no list holds."""
-    page = site.page
-    page.ask(
-        """named => {
-            const map = named("map")
-            for (const geometry of [{type: "poly", x: [NaN, 1e308, -1e308], y: [0, Infinity]}, {type: "rect"}, null, 7])
-                map.document.event_manager.send_event({
-                    event_name: "selectiongeometry", origin: map, final: true, geometry,
-                    to_json: () => ({type: "event", name: "selectiongeometry", values: {model: map.ref(), geometry}}),
-                })
-            named("clusters").active = [0, 99999, -5]
-        }"""
-    )
-    page.settle()
+    page = site.open()
+    page.lasso("map", [(3.5, 3.5), (20.5, 3.5), (20.5, 15.5), (3.5, 15.5)])  # so that the kind of event is known
+    page.wait_for("named => named('map-lit').visible")
+    for number, geometry in enumerate(NONSENSE):
+        page.ask(
+            """(named, geometry) => {
+                const map = named("map"), view = Bokeh.index.find_one(map)
+                const tool = [...view.tool_views.values()].find(each => each.model.type == "LassoSelectTool")
+                tool._emit_selection_event(eval(`(${geometry})`), true)
+                named("clusters").active = []
+            }""",
+            geometry,
+        )
+        page.eventually(lambda: "no outline" in page.status())
+        page.tick(f"cluster {number % 2}")
+        page.eventually(lambda: "1 ticked cluster" in page.status())
+    assert sum('"selectiongeometry"' in sent for sent in page.sent) == 1 + len(NONSENSE)
+    page.ask("named => { named('clusters').active = [0, 99999, -5] }")
+    page.eventually(lambda: "ticked" in page.status())
     page.tick("cluster 1")
     page.eventually(lambda: "1 ticked cluster" in page.status())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import sys
 
@@ -75,7 +76,7 @@ def test_addresses_as_browsers_ask_for_them():
 
 def test_sessions_share_what_is_read_only_and_nothing_else(small_run):
     pages = Pages(small_run)
-    one, two = pages._first, pages._new()
+    one, two = pages.explorer(), pages.explorer()
     assert one.model.rows is two.model.rows
     with pytest.raises(ValueError, match="read-only"):
         one.model.rows.labels[0] = 3
@@ -97,7 +98,7 @@ class _Page:
     def on_selection(self, callback):
         self.selected = callback
 
-    def show_signal(self, signal, note=""):
+    def show_signal(self, signal, note="", pixels=None):
         self.heard.append(("signal", signal, note))
 
     def progress(self, done, total):
@@ -140,3 +141,17 @@ def test_errors_are_told_on_the_page(small_run, monkeypatch):
     page.selected(page.model.choice)
     hearing.background.close(wait=True)
     assert page.heard == [("said", "The mean signal could not be read: the disk went away", True)]
+
+
+def test_a_page_shows_what_was_saved_since_the_server_began(small_run, tmp_path):
+    store = shutil.copytree(small_run, tmp_path / "own.run.zarr")
+    pages = Pages(store)
+    edits = refold.edits(store)
+    edits.merge([0, 1])
+    edits.save()
+    assert pages.explorer().model.edits.revision == 1
+    before = pages.explorer().model.rows
+    assert pages.explorer().model.rows is before
+    pages._rows = ("of other labels", before)  # as if the run had been made anew meanwhile
+    assert pages.explorer().model.rows is not before
+    pages.close()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from refold.explore.style import BUTTON, FIELD, TEXT
 
-__all__ = ["button", "markup", "select", "slider", "text", "write"]
+__all__ = ["button", "markup", "plain", "select", "slider", "text", "write"]
 
 
 def text(tag: str, content: str, **options: Any) -> Any:
@@ -29,6 +31,18 @@ def markup(tag: str, content: str, more: str = "", kind: str = "") -> str:
     marked = f' class="{kind}"' if kind else ""
     aside = f"<span>{escape(more)}</span>" if more else ""
     return f"<{tag}{marked}>{escape(content)}{aside}</{tag}>"
+
+
+def plain(error: object, run: Path) -> str:
+    """An error for people who may not be those whose machine it is: of files in the run it names what lies in there.
+
+    Examples
+    --------
+    >>> plain("revision 2 at /home/anna/scan.run.zarr/edits/edits.json", Path("/home/anna/scan.run.zarr"))
+    'revision 2 at edits.json'
+    """
+    words = f"{error}".replace("\\", "/")
+    return re.sub(rf"{re.escape(run.as_posix())}/([^\s/:,;]+/)*", "", words).replace(run.as_posix(), run.name)
 
 
 def button(label: str, name: str, hint: str, pressed: Callable[..., None], **options: Any) -> Any:

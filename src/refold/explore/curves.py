@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from refold.editing.operations import Split
 from refold.explore.means import Mean, Means, Norm, Shown, displayed, normalised
 from refold.report.words import count
 
@@ -139,7 +140,7 @@ class Curves:
         ticked = [cluster for cluster in model.clusters if cluster.id in model.chosen]
         if not model.chosen:
             ticked = sorted(model.clusters, key=lambda cluster: -model.counts.get(cluster.id, 0))[: self.most]
-        read = self._read() if len(ticked) == 1 and model.chosen else None
+        read = self._read() if len(ticked) == len(model.chosen) == 1 else None  # with noise it is of both
         for cluster in sorted(ticked, key=lambda cluster: cluster.id):
             mean = read or self.mean_of(model.pieces.within([cluster.id]))
             if mean is not None:
@@ -158,7 +159,25 @@ class Curves:
         model = self.model
         labels = model.rows.labels[mask & model.rows.usable]
         found = np.bincount(labels + 1) if labels.size else np.zeros(0, int)
-        return self.means.pooled({label - 1: int(n) for label, n in enumerate(found) if n}, model.base)
+        mean = self.means.pooled({label - 1: int(n) for label, n in enumerate(found) if n}, model.base)
+        if mean is None or (mean.exact and self._sure and self.means.sizes):
+            return mean
+        step = model.rows.thinning.step
+        return replace(mean, pixels=mean.pixels * step**2 / self._window, exact=mean.exact and self._sure)
+
+    @property
+    def _sure(self) -> bool:
+        """Whether what holds all rows of a cluster holds all its pixels: none was left out, or nothing was cut."""
+        model = self.model
+        cut = model.outline is not None or any(isinstance(each, Split) for each in model.edits.history.effective)
+        return model.rows.thinning.step == 1 or not cut
+
+    @property
+    def _window(self) -> int:
+        """Pixels of the labels that share one signal, where it was measured, or averaged, on a coarser grid."""
+        known, step = sum(self.means.sizes.values()), self.model.rows.thinning.step
+        held = sum(n for label, n in self.model.base.items() if label >= 0)
+        return max(round(held * step**2 / known), 1) if known else 1
 
     def _read(self) -> Mean | None:
         """What was read of the selection in the background, in the cube that is shown."""
@@ -167,7 +186,10 @@ class Curves:
             signal = signal.get(self.ways.cube) if self.ways.cube else next(iter(signal.values()), None)
         if signal is None or choice is None:
             return None
-        return self.means.like(signal, choice.pixels)
+        pixels = self.model.reading.pixels
+        if pixels is None:
+            pixels = choice.pixels * self.model.rows.thinning.step**2
+        return self.means.like(signal, pixels / self._window)
 
     def _curve(self, number: int, label: str, colour: str, mean: Mean) -> Curve:
         values = mean.values * mean.pixels if self.ways.total else mean.values
@@ -196,10 +218,11 @@ class Curves:
         """Say what is drawn, in words."""
         if self.kind == "none":
             return "This run has no mean signals of its clusters; refold.cluster_statistics makes them."
-        model = self.model
-        if model.reading.signal is not None and model.reading.note:
+        model, choice = self.model, self.model.choice
+        if choice is not None and choice.selection is None and len(choice.clusters) > 1:
+            return "of each ticked cluster"
+        if choice is not None and model.reading.signal is not None and model.reading.note:
             return model.reading.note
-        choice = model.choice
         if choice is None:
             most = min(len(model.clusters), self.most)
             return "of each cluster" if most == len(model.clusters) else f"of the {most} largest clusters"

@@ -77,8 +77,12 @@ class Drawing:
         if not name:
             return None
         if name not in self._grey:
-            self._grey = {name: self.grounds[name].grey()}
+            self.keep(name, self.grounds[name].grey())
         return self.picture(self._grey[name])
+
+    def keep(self, name: str, grey: NDArray[np.uint8]) -> None:
+        """Keep the greys of an image that was read; of one at a time."""
+        self._grey = {name: grey}
 
     def _shown(self) -> tuple[int, ...] | None:
         chosen = self.model.chosen

@@ -102,7 +102,7 @@ class Explorer:
         """
         self._listeners.append(callback)
 
-    def show_signal(self, signal: Signal | None, note: str = "") -> None:
+    def show_signal(self, signal: Signal | None, note: str = "", pixels: int | None = None) -> None:
         """Show the mean signal of the selection.
 
         Parameters
@@ -111,12 +111,14 @@ class Explorer:
             Of signal dims only; a Dataset for a scan of several cubes. None takes it away.
         note : str
             What it is, for people: how many pixels, exact or of a sample.
+        pixels : int, optional
+            How many pixels of the whole grid; by default as many as are selected of those in memory.
 
         Notes
         -----
         May be called from any thread.
         """
-        self.model.show_signal(signal, note)
+        self.model.show_signal(signal, note, pixels)
 
     def progress(self, done: float, total: float) -> None:
         """Show how far something is that goes on in the background; ``done == total`` takes the bar away.
@@ -151,6 +153,6 @@ class Explorer:
             self._page.close()
 
     def _changed(self, what: str) -> None:
-        if what == "choice":
+        if what in {"choice", "run"}:  # of another clustering nothing is selected yet
             for callback in self._listeners:
                 callback(self.model.choice)

@@ -43,16 +43,16 @@ class Sources:
         self.scan = scan
         self.memory = memory
         self._lock = Lock()
-        self._known: dict[str | None, MeanSignals] = {}
+        self._known: dict[str, MeanSignals] = {}
 
-    def of(self, run: xr.Dataset, clustering: str | None) -> MeanSignals:
-        """The signals of one clustering of the run."""
+    def of(self, run: xr.Dataset, fingerprint: str) -> MeanSignals:
+        """The signals of the run, as it was opened with labels of one fingerprint."""
         from refold.explore.signals import MeanSignals  # what prepares scans takes long to import
 
         with self._lock:
-            if clustering not in self._known:
-                self._known[clustering] = MeanSignals(run, self.scan, memory=self.memory)
-            return self._known[clustering]
+            if fingerprint not in self._known:
+                self._known[fingerprint] = MeanSignals(run, self.scan, memory=self.memory)
+            return self._known[fingerprint]
 
 
 class Hearing:
@@ -64,12 +64,16 @@ class Hearing:
         The page.
     sources : Sources
         Where signals come from.
+    into_page : callable, optional
+        See `Background`: what was read is shown in the thread of the page, so that nothing is selected meanwhile.
     """
 
-    def __init__(self, explorer: Explorer, sources: Sources) -> None:
+    def __init__(
+        self, explorer: Explorer, sources: Sources, into_page: Callable[[Callable[[], None]], Any] | None = None
+    ) -> None:
         self.explorer = explorer
         self.sources = sources
-        self.background = Background()
+        self.background = Background(into_page)
         explorer.on_selection(self._heard)
 
     def close(self) -> None:
@@ -83,10 +87,10 @@ class Hearing:
             self.explorer.progress(0, 0)
             return
         model = self.explorer.model
-        run, clustering, where = model.run, model.clustering, _where(model, choice)
+        run, fingerprint, where = model.run, model.fingerprint, _where(model, choice)
 
         def read(progress: Progress) -> MeanSignal:
-            signals = self.sources.of(run, clustering)
+            signals = self.sources.of(run, fingerprint)
             selected = where(progress)
             return signals.at_once(selected) or signals.read(selected, progress)
 
@@ -97,7 +101,7 @@ class Hearing:
         several = len(found.mean) > 1
         signal = xr.Dataset(dict(found.mean)) if several else next(iter(found.mean.values()))
         self.explorer.progress(1, 1)
-        self.explorer.show_signal(signal, f"mean of {pixels}, {_FROM[found.origin]}")
+        self.explorer.show_signal(signal, f"mean of {pixels}, {_FROM[found.origin]}", found.size)
 
     def _failed(self, error: BaseException) -> None:
         self.explorer.progress(1, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refold.explore.style import FONT, dress, veil
-from refold.explore.watching import Canvas, watch_pointer
+from refold.explore.watching import Canvas, watch_outlines, watch_pointer
 from refold.report.calibration import scale_bar
 from refold.report.canvas import THEMES
 from refold.report.layout import STRETCH, axes_of, proportion_of
@@ -46,7 +46,7 @@ class MapView:
         later: Callable[[Callable[[], None]], None],
         pointed: Callable[[tuple[float, float] | None], None],
     ) -> None:
-        from bokeh.events import RangesUpdate, SelectionGeometry
+        from bokeh.events import RangesUpdate
         from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d
         from bokeh.plotting import figure
 
@@ -80,7 +80,7 @@ class MapView:
             if hasattr(tool, "match_aspect"):
                 tool.match_aspect = True
         self.figure.axis.visible = False
-        self.figure.on_event(SelectionGeometry, self._selected)
+        watch_outlines(self.figure, model, "map")
         self.figure.on_event(RangesUpdate, lambda _: self.later(self._measure))
         self.canvas = Canvas(self.figure, lambda: self.later(self.fit))
         watch_pointer(self.figure, pointed)
@@ -103,10 +103,9 @@ class MapView:
     def begin(self) -> None:
         """Show the map of another run."""
         labels = self.model.navigation()
-        across, down, line = axes_of(labels, panels(labels, limit=1)[0])
+        across, down, _ = axes_of(labels, panels(labels, limit=1)[0])
         self.across = across
         high, wide = self.model.rows.thinning.full_shape
-        self.upright = line and high > wide  # of one column
         proportion = proportion_of(panels(labels, limit=1)[0], across, down)
         self.pixel = proportion * wide / high  # height over width of a pixel
         self.stretched = not 1 / STRETCH <= proportion <= STRETCH
@@ -194,10 +193,3 @@ class MapView:
         step = self.model.rows.thinning.step
         rows, columns = image.shape
         return {"image": [image], "x": [-0.5], "y": [-0.5], "dw": [columns * step], "dh": [rows * step]}
-
-    def _selected(self, event: Any) -> None:
-        geometry = event.geometry or {}
-        if geometry.get("type") == "poly":
-            self.model.lasso(geometry["x"], geometry["y"], "map")
-        elif geometry.get("type") == "rect":
-            self.model.box(geometry["x0"], geometry["x1"], geometry["y0"], geometry["y1"], "map")

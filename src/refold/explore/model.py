@@ -8,9 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from refold.editing import Following, Selection, saved_edits
+from refold.editing import Edits, Following, Selection, saved_edits
 from refold.editing import edits as open_edits
+from refold.editing.history import History
+from refold.editing.operations import Split
+from refold.editing.selections import Box, Lasso
 from refold.errors import ParameterError
 from refold.explore.choice import Choice
 from refold.explore.curves import Curves
@@ -19,7 +23,7 @@ from refold.explore.pieces import Pieces
 from refold.explore.rows import LIMIT, Rows
 from refold.explore.state import Options, Reading
 from refold.report.tally import labels_of
-from refold.store import path_of
+from refold.store import RunStore, path_of
 
 __all__ = ["Model"]
 
@@ -52,6 +56,8 @@ class Model:
     scan : xarray.DataArray or xarray.Dataset or None
     clustering : str or None
     edits : Edits
+    fingerprint : str
+        Of the labels.
     rows : Rows
     pieces : Pieces
     chosen : tuple of int
@@ -81,7 +87,7 @@ class Model:
         self._watchers: list[Callable[[What], None]] = []
         self.scan = scan
         self.message: tuple[str, bool] = ("", False)
-        self.changed = ""
+        self.changed = self.fingerprint = ""
         self.open(clustering, name, rows)
 
     @property
@@ -101,18 +107,22 @@ class Model:
         VariableError
             If the run has no labels.
         """
+        fingerprint = RunStore.open(self.path).fingerprint_of_labels(clustering)
         edits = open_edits(self.path, clustering=clustering, name=name)
-        rows = rows or Rows.of(edits.run, self._limit)
-        self.edits, self.rows, self.clustering = edits, rows, edits.clustering
-        self.pieces = Pieces(rows.labels, rows.usable)
-        self._following = Following(rows.labels, rows.positions, rows.flat)
+        if rows is None:
+            rows = self.rows if fingerprint == self.fingerprint else Rows.of(edits.run, self._limit)
+        following = Following(rows.labels, rows.positions, rows.flat)
+        ids = _ids(edits, rows, following)  # nothing of what is open has changed, should it fail
+        self.rows: Rows = rows
+        self.edits, self.clustering, self.fingerprint = edits, edits.clustering, fingerprint
+        self.pieces, self._following = Pieces(rows.labels, rows.usable), following
         self.base = self.pieces.counts()
         self.options = Options(dims=(0, 0) if rows.positions.shape[1] == 1 else (0, 1))
         self.chosen: tuple[int, ...] = ()
         self.outline: Selection | None = None
         self.choice: Choice | None = None
         self.reading = Reading()
-        self._follow()
+        self._follow(ids)
         self.drawing, self.curves = Drawing(self), Curves(self)
         self._say("run")
 
@@ -274,15 +284,15 @@ class Model:
         return ticked
 
     def _edited(self, chosen: Sequence[int]) -> None:
-        self._follow()
+        self._follow(_ids(self.edits, self.rows, self._following))
         self._say("edits")
         there = {cluster.id for cluster in self.edits.clusters} | {-1}
         self.chosen = tuple(cluster for cluster in chosen if cluster in there)
         self.outline = None
         self._choose()
 
-    def _follow(self) -> None:
-        self.pieces.follow(self._following.after(self.edits.history))
+    def _follow(self, ids: NDArray[np.int32]) -> None:
+        self.pieces.follow(ids)
         self.clusters = self.edits.clusters
         self.counts = self.pieces.counts()
 
@@ -293,9 +303,9 @@ class Model:
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
-    def show_signal(self, signal: xr.DataArray | xr.Dataset | None, note: str) -> None:
+    def show_signal(self, signal: xr.DataArray | xr.Dataset | None, note: str, pixels: int | None = None) -> None:
         """Show a mean signal that was read elsewhere."""
-        self.reading.signal, self.reading.note = signal, note
+        self.reading.signal, self.reading.note, self.reading.pixels = signal, note, pixels
         self._say("signal")
 
     def progress(self, done: float, total: float) -> None:
@@ -311,3 +321,18 @@ class Model:
     def navigation(self) -> xr.DataArray:
         """The labels as the run has them, for their coordinates."""
         return labels_of(self.run)
+
+
+def _ids(edits: Edits, rows: Rows, following: Following) -> NDArray[np.int32]:
+    """Cluster of each row in memory after the edits; where these ask for latent dims that are not held, it is read."""
+    if _farthest(edits.history) < rows.positions.shape[1]:
+        return following.after(edits.history)
+    return rows.thinning.read(edits.labels(), np.int32)
+
+
+def _farthest(history: History) -> int:
+    """The last latent dim that any split in force was drawn in; -1 where none was."""
+    drawn = (one for each in history.effective if isinstance(each, Split) for one in each.selection.everything())
+    return max(
+        (max(one.dims) for one in drawn if isinstance(one, Lasso | Box) and one.space == "embedding"), default=-1
+    )

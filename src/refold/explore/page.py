@@ -194,8 +194,10 @@ class Page:
             self._title()
 
     def _on_choice(self) -> None:
-        self.map.light()
-        self.latent.light()
+        choice = self.model.choice
+        on_map = choice is not None and getattr(choice.selection, "space", None) == "map"
+        for view in (self.latent, self.map) if on_map else (self.map, self.latent):  # that which is looked at now first
+            view.light()
         if self.model.options.alone:
             self.map.paint()
             self.latent.paint()

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refold.errors import MissingDependencyError, ParameterError, RefoldError
+from refold.store import RunStore
 
 if TYPE_CHECKING:
+    from refold.explore.explorer import Explorer
     from refold.explore.hearing import Hearing
 
 _ALWAYS = ("panel", "bokeh")
@@ -167,13 +169,25 @@ class Pages:
         from refold.explore.hearing import Sources
 
         self.sources = Sources(scan, memory)
-        first = Explorer(run, scan, clustering, edits)  # what is wrong with the run is said now, not in the browser
-        rows = first.model.rows
-        for array in (rows.labels, rows.usable, rows.positions, rows.flat):
-            array.flags.writeable = False  # all sessions share them
-        self._first: Explorer | None = first
-        self._new = lambda: Explorer(run, scan, clustering, edits, rows=rows)
+        self._make = lambda rows: Explorer(run, scan, clustering, edits, rows=rows)
+        self._clustering = clustering
+        self._share(self._make(None))  # what is wrong with the run is said now, not in the browser
         self._open: set[Hearing] = set()
+
+    def _share(self, explorer: Explorer) -> Explorer:
+        """Let all sessions have the rows of one, and none change them."""
+        model = explorer.model
+        self._path, self._rows = model.path, (model.fingerprint, model.rows)
+        for array in (model.rows.labels, model.rows.usable, model.rows.positions, model.rows.flat):
+            array.flags.writeable = False
+        return explorer
+
+    def explorer(self) -> Explorer:
+        """Open the run for a session, with what was saved of it by now; its rows are read again if the run was."""
+        fingerprint, rows = self._rows
+        if RunStore.open(self._path).fingerprint_of_labels(self._clustering) == fingerprint:
+            return self._make(rows)
+        return self._share(self._make(None))
 
     def page(self) -> Any:
         """Make a page with a state of its own."""
@@ -182,12 +196,14 @@ class Pages:
         from refold.explore.hearing import Hearing
 
         try:
-            explorer, self._first = self._first or self._new(), None
+            explorer = self.explorer()
         except RefoldError as error:  # edits that were broken since, say: the page tells, and the next may go well
             return panel.pane.Str(f"{type(error).__name__}: {error}", css_classes=["status"])
-        hearing = Hearing(explorer, self.sources)
+        document = panel.state.curdoc
+        served = document is not None and document.session_context is not None
+        hearing = Hearing(explorer, self.sources, document.add_next_tick_callback if served else None)
         self._open.add(hearing)
-        if panel.state.curdoc is not None and panel.state.curdoc.session_context is not None:
+        if served:
             panel.state.on_session_destroyed(lambda context: self._close(hearing))
         return explorer.panel()
 

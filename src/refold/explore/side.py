@@ -6,10 +6,14 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from refold.explore.cluster_list import ClusterList
-from refold.explore.controls import select, slider, text
+from refold.explore.controls import markup, select, slider, text
 from refold.explore.style import FIELD
 from refold.report.calibration import Axis, format_number
+from refold.report.colours import INVALID
+from refold.report.words import count
 
 if TYPE_CHECKING:
     from refold.explore.model import Model
@@ -42,9 +46,20 @@ class Side:
 
     def begin(self) -> None:
         """Offer what another run has."""
-        self.title = text("h2", "Clusters")
+        self.title = text("h2", "")
+        self.title.object = self._headed()
         self.view.objects = [self.title, self.list.view, text("h2", "View"), *self._options()]
         self.list.fill()
+
+    def _headed(self) -> str:
+        """What stands over the list: what is dark grey on the map is in none of the clusters, nor noise."""
+        rows = self.model.rows
+        unusable = int(np.count_nonzero(~rows.usable & (rows.labels < 0)))
+        if not unusable:
+            return markup("h2", "Clusters")
+        of = "≈ " if rows.thinning.step > 1 else ""
+        said = markup("h2", "Clusters", f"{of}{count(unusable * rows.thinning.step**2)} not usable")
+        return said.replace("<span>", f'<span><i class="dot" style="background: {INVALID}"></i>', 1)
 
     def _options(self) -> list[Any]:
         import panel as pn

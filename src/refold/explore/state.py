@@ -47,11 +47,14 @@ class Reading:
         Its mean.
     note : str
         What it is.
+    pixels : int or None
+        Of the whole grid, of which it is the mean; None where nobody said.
     done, total : float
         Of what goes on in the background.
     """
 
     signal: xr.DataArray | xr.Dataset | None = None
     note: str = ""
+    pixels: int | None = None
     done: float = 0.0
     total: float = 0.0

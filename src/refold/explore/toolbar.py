@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from refold.errors import EditConflictError
-from refold.explore.controls import button, markup, text, write
+from refold.explore.controls import button, markup, plain, text, write
 from refold.explore.style import FIELD
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Toolbar:
         self.undo = make("↶ Undo", "undo", "Ctrl+Z", model.undo)
         self.redo = make("↷ Redo", "redo", "Ctrl+Y", model.redo)
         self.reset = make("Reset", "reset", "Back to the clusters of the run; can be undone", model.reset)
-        self.save = make("Save", "save", "Keep the edits with the run", self._save, color="primary")
+        self.save = make("Save", "save", "Keep the edits with the run", self.store, color="primary")
         gap = {"styles": {"width": "1px", "height": "20px", "background": "var(--line)"}, "margin": (4, 3)}
         self.view: Any = pn.FlexBox(
             self.merge, self.split, self.noise, pn.Spacer(**gap), self.name, self.rename, self.colour, self.recolour,
@@ -79,12 +79,13 @@ class Toolbar:
         self.model.split(noise=self.noise.value)
 
     def _rename(self) -> None:
-        self.model.rename((self.name.value_input or self.name.value).strip())
+        self.model.rename(self.name.value.strip())
 
     def _recolour(self) -> None:
         self.model.recolour(self.colour.value)
 
-    def _save(self) -> None:
+    def store(self) -> None:
+        """Save, or ask what to do where somebody else has."""
         try:
             self.model.save()
         except EditConflictError as error:
@@ -114,12 +115,12 @@ class _Conflict:
 
     def ask(self, error: EditConflictError) -> None:
         """Ask."""
-        self.said.object = markup("p", f"Not saved: {error.found}.", kind="wrong")
+        self.said.object = markup("p", f"Not saved: {plain(error.found, self.model.path)}.", kind="wrong")
         self.name.value = f"{self.model.edits.name}-2"
         self.view.visible = True
 
     def _save(self) -> None:
-        self.model.save((self.name.value_input or self.name.value).strip())
+        self.model.save(self.name.value.strip())
         self._close()
         self.model.say(f"Saved as {self.model.edits.name!r}.")
 

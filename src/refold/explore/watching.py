@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-__all__ = ["Canvas", "Soon", "keys_of", "watch_pointer"]
+import numpy as np
 
+from refold.errors import ParameterError, RefoldError
+
+if TYPE_CHECKING:
+    from refold.explore.model import Model
+
+__all__ = ["UNSAVED", "Canvas", "Soon", "keys_of", "watch_outlines", "watch_pointer"]
+
+UNSAVED = "unsaved"
+"""Tag of what `keys_of` gives while leaving the page would lose something."""
 _POINTER_EVERY = 60  # milliseconds
 _DRAW_EVERY = 40
 _FIRST = (480, 420)  # until the browser has drawn anything
@@ -36,6 +45,45 @@ def watch_pointer(figure: Any, pointed: Callable[[tuple[float, float] | None], N
     at.on_change("data", moved)
 
 
+def watch_outlines(figure: Any, model: Model, space: Literal["embedding", "map"]) -> None:
+    """Select what is drawn around on a figure; what no mouse draws is told of, and selects nothing."""
+    from bokeh.events import SelectionGeometry
+
+    def drawn(event: Any) -> None:
+        try:
+            kind, x, y = _along(event.geometry)
+            if kind == "poly":
+                model.lasso(x, y, space)
+            else:
+                model.box(min(x), max(x), min(y), max(y), space)
+        except RefoldError as error:
+            model.say(f"{error}", error=True)
+
+    figure.on_event(SelectionGeometry, drawn)
+
+
+def _along(geometry: Any) -> tuple[str, list[float], list[float]]:
+    """Kind of an outline, and its corners, or ends, along x and y; who sends it may be anybody."""
+    match geometry:
+        case {"type": "poly", "x": x, "y": y}:
+            kind, along = "poly", (x, y)
+        case {"type": "rect", "x0": x0, "x1": x1, "y0": y0, "y1": y1}:
+            kind, along = "rect", ((x0, x1), (y0, y1))
+        case _:
+            raise _no_outline()
+    try:
+        found = np.array([list(along[0]), list(along[1])], np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise _no_outline() from None
+    if found.ndim != 2 or not np.isfinite(found).all():
+        raise _no_outline()
+    return kind, found[0].tolist(), found[1].tolist()
+
+
+def _no_outline() -> ParameterError:
+    return ParameterError("something that is no outline", "a lasso or a box", "draw it with the mouse")
+
+
 _LISTEN = """
 if (window.refold_keys) window.removeEventListener("keydown", window.refold_keys)
 window.refold_keys = (event) => {
@@ -49,6 +97,9 @@ window.refold_keys = (event) => {
   keys.data = {name: [name], at: [Date.now()]}
 }
 window.addEventListener("keydown", window.refold_keys)
+if (window.refold_leave) window.removeEventListener("beforeunload", window.refold_leave)
+window.refold_leave = (event) => { if (keys.tags.includes(unsaved)) event.preventDefault() }
+window.addEventListener("beforeunload", window.refold_leave)
 if (ask && !keys.refold_asked) {
   keys.refold_asked = true
   const dark = window.matchMedia("(prefers-color-scheme: dark)").matches
@@ -57,7 +108,7 @@ if (ask && !keys.refold_asked) {
 """
 
 
-def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], None] | None) -> None:
+def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], None] | None) -> Any:
     """Call back when keys are pressed anywhere on the page of a figure but in a field.
 
     Parameters
@@ -68,11 +119,16 @@ def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], 
         Told ``"undo"``, ``"redo"`` or ``"clear"``.
     dress : callable, optional
         Told ``"dark"`` once where the browser likes pages dark.
+
+    Returns
+    -------
+    bokeh.models.Model
+        While its tags hold `UNSAVED`, the browser asks before it closes the page or loads it anew.
     """
     from bokeh.models import ColumnDataSource, CustomJS
 
     keys = ColumnDataSource({"name": [], "at": []})
-    listen = CustomJS(args={"keys": keys, "ask": dress is not None}, code=_LISTEN)
+    listen = CustomJS(args={"keys": keys, "ask": dress is not None, "unsaved": UNSAVED}, code=_LISTEN)
     for size in ("inner_width", "inner_height", "outer_width"):  # whichever is told first once it is drawn
         figure.js_on_change(size, listen)
     figure.x_range.js_on_change("start", listen)
@@ -85,6 +141,7 @@ def keys_of(figure: Any, pressed: Callable[[str], None], dress: Callable[[str], 
             pressed(name)
 
     keys.on_change("data", heard)
+    return keys
 
 
 class Canvas:
