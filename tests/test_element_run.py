@@ -16,7 +16,7 @@ from refold.errors import CubeError, ParameterError, RecipeError
 from refold.parts import cubes_given, parts_of
 from refold.recipe import Features, Recipe, parse_elements, parse_images
 from refold.report.page import render_report
-from tests.features.xrays.made_spectra import two_phases
+from tests.features.xrays.made_spectra import ENERGY, expected, two_phases
 from tests.guards import count_reads
 from tests.runs import run
 
@@ -128,6 +128,21 @@ def test_an_image_is_not_divided_by_itself(scan, option):
     _, image = parts_of(*cubes_given(scan, Recipe().with_options(source={"images": {"bse.tif": 1.0}}, **option)))
     assert np.ptp(image.cube.values) == 150
     assert (image.features.then, image.features.scale) in ((None, "none"), (("zscore",), "none"))
+
+
+def test_counts_of_a_coarser_grid_are_not_counted_twice():
+    spectra = expected({"Fe_Ka": 30.0})[None]
+    coords = {"cluster": [0], "energy": ("energy", ENERGY, {"units": "keV"})}
+    means = xr.DataArray(spectra, coords, ("cluster", "energy"))
+    told = {"dims": ["y", "x", "energy"], "shape": [3, 4, ENERGY.size]}
+    source = json.dumps({"cubes": {"haadf": {"dims": ["y", "x"], "shape": [6, 8]}, "eds": told}})
+    labels = (("y", "x"), np.zeros((6, 8), int))
+    found = xr.Dataset(
+        {"labels": labels, "cluster_mean_eds": means, "cluster_size": ("cluster", [48])}, attrs={"source": source}
+    )
+    with pytest.raises(ParameterError, match="a coarser grid"):
+        refold.line_intensities(found, ["Fe_Ka"])
+    assert refold.line_intensities(found.cluster_mean_eds, ["Fe_Ka"], sizes=[12]).error.item() > 0
 
 
 def test_spectra_go_through_the_steps_too(scan, tmp_path):

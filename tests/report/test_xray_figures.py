@@ -35,6 +35,10 @@ def test_a_spectrum_names_its_lines_and_guesses_the_others(theme):
     assert len(png(figure, 50)) > 3000
 
 
+def test_a_range_may_be_given_from_its_end():
+    assert figures.line_spectrum(two_phases((2, 2)), energies=(8, 2)).axes[0].get_xlim() == (2, 8)
+
+
 def test_names_do_not_lie_on_each_other():
     cube = two_phases((4, 5))
     lines = xray_lines(cube, ["C_Ka", "N_Ka", "O_Ka", "Cr_La", "Mn_La", "Fe_La", "Ni_La", "Cu_La", "Zn_La", "Na_Ka"])
@@ -97,6 +101,8 @@ def test_bars_reach_as_high_as_the_lines(clusters, lines):
     if clusters:
         legend = figures.line_bars(named).legends[0]
         assert {text.get_text() for text in legend.get_texts()} == {"quartz"}
+        last = figures.line_bars(found.isel(cluster=[-1])).legends[0].get_patches()[0]  # alone it keeps its colour
+        assert last.get_facecolor() == figures.line_bars(found).legends[0].get_patches()[-1].get_facecolor()
 
 
 def test_what_is_no_intensity_says_so():

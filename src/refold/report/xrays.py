@@ -12,7 +12,7 @@ import xarray as xr
 
 from refold.colours import palette
 from refold.errors import VariableError
-from refold.features.xrays.intensities import line_intensities, lines_of_run, scaled_by
+from refold.features.xrays.intensities import has_counts, line_intensities, lines_of_run
 from refold.features.xrays.suggesting import Peak, sum_spectrum
 from refold.features.xrays.table import EV, RESOLUTION, energy_axis
 from refold.report.calibration import pretty_unit
@@ -75,7 +75,7 @@ def line_spectrum(
     total = sum_spectrum(spectrum, **options)
     order = np.argsort(axis.values)
     x, y = axis.values[order].astype(float), np.nan_to_num(total.values[order])
-    low, high = energies or _range(x, y, EV[str(axis.attrs["units"])])
+    low, high = sorted(energies) if energies else _range(x, y, EV[str(axis.attrs["units"])])
     shown = (x >= low) & (x <= high)
     marks = _marks(lines, peaks, low, high)
     levels = _levels(marks, (high - low) / width)
@@ -230,7 +230,7 @@ def bars_of_run(dataset: xr.Dataset, *, theme: ThemeName, width: float) -> Figur
         return None
     for mean in (str(name) for name in dataset.data_vars if str(name).startswith("cluster_mean")):
         own = lines_of_run(dataset, mean)
-        if RESOLUTION in own and not scaled_by(dataset, mean):
+        if RESOLUTION in own and has_counts(dataset, mean):
             cube = mean.removeprefix("cluster_mean").removeprefix("_") or None
             return line_bars(line_intensities(dataset, own["lines"], cube=cube), theme=theme, width=width)
     return None
@@ -280,5 +280,8 @@ def _names(intensities: xr.Dataset) -> list[tuple[str, str]]:
 def _colours(intensities: xr.Dataset) -> list[str]:
     """Of clusters: those that they were given, else those of all figures."""
     given = [str(one) for one in intensities["cluster_colour"].values] if "cluster_colour" in intensities else []
-    usual = palette(intensities.sizes["cluster"])
+    ids = intensities["cluster"].values
+    numbers = ids if ids.dtype.kind in "iu" and (ids >= 0).all() else np.arange(ids.size)
+    every = palette(int(numbers.max(initial=-1)) + 1)
+    usual = [every[number] for number in numbers.tolist()]  # of some of the clusters too those of all
     return [one or other for one, other in zip(given or [""] * len(usual), usual, strict=True)]

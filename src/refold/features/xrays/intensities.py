@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -147,29 +148,54 @@ def lines_of_run(run: xr.Dataset, mean: str = _MEAN) -> Mapping[str, Any]:
 
 def _noted(run: xr.Dataset) -> Mapping[str, Any]:
     """What the record of a run says of the features of each cube; nothing, if the attribute is somebody else's."""
+    return _of_mapping(run.attrs.get("stages"), "fuse", "notes", "cubes")
+
+
+def _of_mapping(text: Any, *keys: str) -> Mapping[str, Any]:
+    """What a text of JSON holds under keys within keys."""
     try:
-        found: Any = json.loads(str(run.attrs.get("stages")))
+        found: Any = json.loads(str(text))
     except ValueError:
         return {}
-    for key in ("fuse", "notes", "cubes"):
+    for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
+def has_counts(run: xr.Dataset, mean: str = _MEAN) -> bool:
+    """Whether mean spectra of a run are counts of as many pixels as their clusters have."""
+    return not _scaled_by(run, mean) and not _is_repeated(run, mean)
+
+
 def _check_counts(run: xr.Dataset, means: xr.DataArray) -> None:
-    """Refuse spectra that a run's steps made no counts, of whose noise nothing is known."""
-    if scaled := scaled_by(run, str(means.name)):
+    """Refuse spectra that a run's steps made no counts, of whose noise nothing is known, and counts met repeatedly."""
+    if scaled := _scaled_by(run, str(means.name)):
         found = f"spectra after {', '.join(scaled)} in [prepare]"
         raise ParameterError(found, "spectra of counts", "take such steps in features.then, on maps of elements")
+    if _is_repeated(run, str(means.name)):
+        remedy = "give the mean spectra alone, with sizes=[…] in pixels of their own grid"
+        raise ParameterError("spectra of a coarser grid than the labels", "sizes of clusters on their grid", remedy)
 
 
-def scaled_by(run: xr.Dataset, mean: str = _MEAN) -> list[str]:
+def _scaled_by(run: xr.Dataset, mean: str = _MEAN) -> list[str]:
     """Steps of a run after which its mean spectra are no counts."""
     prepare, _ = _tables(run, mean)
     scaled = [step for step in _NO_COUNTS if prepare.get(step)]
     if prepare.get("rebin") and prepare.get("rebin_how") == "mean":  # more was counted than is told
         scaled.append("rebin by the mean")
     return scaled
+
+
+def _is_repeated(run: xr.Dataset, mean: str) -> bool:
+    """Whether a cube of a coarser grid was laid over the pixels of the first, so that its counts are met repeatedly."""
+    cubes = _of_mapping(run.attrs.get("source"), "cubes")
+    navigation = run["labels"].dims if "labels" in run else ()
+    pixels = [
+        math.prod(size for dim, size in zip(told["dims"], told["shape"], strict=True) if dim in navigation)
+        for told in (cubes.get(_cube_of(mean)), next(iter(cubes.values()), None))
+        if isinstance(told, Mapping)
+    ]
+    return len(pixels) == 2 and pixels[0] < pixels[1]
 
 
 def _tables(run: xr.Dataset, mean: str) -> tuple[dict[str, Any], dict[str, Any]]:
