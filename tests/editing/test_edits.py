@@ -58,6 +58,23 @@ def test_a_run_begins_without_edits(finished: Path) -> None:
     xr.testing.assert_identical(applied.drop_vars(["cluster_id", "cluster_name", "cluster_colour"]), run)
 
 
+def test_sizes_are_those_of_the_ids_whatever_was_counted_before(store: Path) -> None:
+    found, parts = refold.edits(store), [Selection.box(-1, end, -1, 9, "map") for end in (9, 2)]
+    for part in parts:
+        found.split(part)
+    found.sizes()
+    found.undo()
+    found.undo()
+    found.split(CORNER)
+    found.reset()
+    for part in parts:  # the same steps again, under other ids
+        found.split(part)
+    assert {one.size for one in found.clusters if one.id >= 4} == {None}
+    labels = found.labels().values
+    assert found.sizes() == {one.id: (labels == one.id).sum() for one in found.clusters}
+    assert {one.id: one.size for one in found.clusters} == found.sizes()
+
+
 def test_what_is_saved_opens_the_same(store: Path) -> None:
     found = edited(store)
     found.rename(2, "glass")

@@ -135,6 +135,8 @@ def test_what_is_no_selection_is_refused(data: Any) -> None:
 def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParameterError, match="corners"):
         Selection.lasso([(0, 0)] * (MAX_POINTS + 1))
+    with pytest.raises(ParameterError, match="up and down 600 times"):
+        Selection.lasso([(place, place % 2) for place in range(1200)])
     monkeypatch.setattr("refold.editing.geometry.MAX_RUNS", 100)
     with pytest.raises(ParameterError, match="runs"):
         Selection.pixels(np.arange(101) * 2)

@@ -23,6 +23,7 @@ Rows = npt.NDArray[Any]
 SPACES: tuple[Space, ...] = get_args(Space)
 MAX_RUNS = 1_000_000
 """Runs of neighbouring pixels that a list of pixels may have."""
+_MAX_TURNS = 500  # up and down, of a lasso: a pixel is compared with every edge that passes its height
 _SHORT = 80
 _LARGEST = 1e30  # products of two such numbers are far from the largest float64
 _MAX_DIM = 64  # no latent space has as many dims that anybody selects in
@@ -67,6 +68,19 @@ def _rastered(points: Points) -> tuple[Any, ...]:
         begins, listed = edges_by_band(edges, y_low, scale, 1)
         cells = np.full((1, 1), NEAR, np.uint8)
     return box, edges, begins, listed, scale, cells, across
+
+
+def check_turns(points: Points) -> None:
+    """Check that a polygon does not go up and down so often that it would take minutes to say what lies in it."""
+    heights = [y for _, y in points]
+    whole = max(heights) - min(heights)
+    travelled = sum(abs(later - former) for former, later in pairwise([*heights, heights[0]]))
+    if travelled > 2 * _MAX_TURNS * whole:
+        raise ParameterError(
+            f"a lasso that goes up and down {travelled / whole / 2:.0f} times",
+            f"at most {_MAX_TURNS} times",
+            "draw around the pixels, or select them by number",
+        )
 
 
 def columns(

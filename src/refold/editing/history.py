@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from refold.editing.operations import Frame, Operation, Reset, Table
+from refold.editing.operations import Frame, Operation, Reset, Split, Table
 from refold.errors import ParameterError
 
 MAX_OPERATIONS = 10_000
@@ -54,6 +54,12 @@ class History:
         done = self.done
         resets = [place for place, operation in enumerate(done) if isinstance(operation, Reset)]
         return done[resets[-1] + 1 :] if resets else done
+
+    @property
+    def begun(self) -> int:
+        """Id that the first cluster has, or would have, that was split off since all was reset last."""
+        before = self.done[: self.cursor - len(self.effective)]
+        return self.frame.clusters + sum(isinstance(operation, Split) for operation in before)
 
     @cached_property
     def table(self) -> Table:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from refold.editing.history import History
-from refold.editing.operations import Merge, Operation, Split
+from refold.editing.operations import Merge, Split
 from refold.errors import ParameterError
 
 Ids = npt.NDArray[np.int32]
@@ -200,17 +200,12 @@ class Relabeller:
 
 def _steps(history: History) -> Sequence[Step]:
     """Operations that change labels, each split with the id of the cluster that it makes."""
-    effective = history.effective
-    number = history.frame.clusters + sum(_is_split(one) for one in history.done[: history.cursor - len(effective)])
+    number = history.begun
     steps: list[Step] = []
-    for operation in effective:
+    for operation in history.effective:
         if isinstance(operation, Merge):
             steps.append(operation)
         elif isinstance(operation, Split):
             steps.append((operation, number))
             number += 1
     return steps
-
-
-def _is_split(operation: Operation) -> bool:
-    return isinstance(operation, Split)

@@ -16,6 +16,7 @@ from refold.editing.geometry import (
     Space,
     check_dims,
     check_runs,
+    check_turns,
     columns,
     given,
     in_lasso,
@@ -218,6 +219,7 @@ class Lasso(Selection):
             raise ParameterError(
                 f"a lasso of {len(self.points)} corners", f"3 to {MAX_POINTS}", "draw a polygon, or thin its corners"
             )
+        check_turns(self.points)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON-ready data."""

@@ -84,7 +84,7 @@ class Edits(Steps):
         self._frame = Frame(_clusters_in(self._run), labels.shape, latent)
         self._document = read_edits(self._place, self._origin, self._frame)
         super().__init__(History(self._frame) if self._document is None else self._document.history)
-        self._counted: list[tuple[tuple[Operation, ...], dict[int, int]]] = []  # sizes, after which operations
+        self._counted: list[tuple[tuple[Operation, ...], int, dict[int, int]]] = []  # steps, ids from where on, sizes
 
     def __repr__(self) -> str:
         of = "" if self.clustering is None else f" of {self.clustering}"
@@ -164,15 +164,23 @@ class Edits(Steps):
         if set(known) != set(self.history.table.looks):
             counted = count(self.labels(), self.history.table.next_id)
             known = {number: counted[number] for number in self.history.table.looks}
-            self._counted = [self._counted[0], *self._counted[1:][-_REMEMBERED:], (self.history.effective, known)]
+            self._counted = [self._counted[0], *self._counted[1:][-_REMEMBERED:], (*self._effective, known)]
         return dict(sorted(known.items()))
+
+    @property
+    def _effective(self) -> tuple[tuple[Operation, ...], int]:
+        return self.history.effective, self.history.begun
 
     def _known_sizes(self) -> dict[int, int]:
         """Sizes as far as no pixel has to be looked at: since the last step after which they were counted."""
-        effective = self.history.effective
+        effective, begun = self._effective
         if not self._counted:
-            self._counted = [((), self._own_sizes())]
-        known = [(done, sizes) for done, sizes in self._counted if effective[: len(done)] == done]
+            self._counted = [((), begun, self._own_sizes())]
+        known = [
+            (done, sizes)
+            for done, first, sizes in self._counted
+            if effective[: len(done)] == done and (first == begun or not done)
+        ]
         done, sizes = max(known, key=lambda each: len(each[0]))
         return follow(sizes, effective[len(done) :])
 
