@@ -227,6 +227,14 @@ def test_other_data_with_the_same_extremes_is_another_training(tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_another_patience_is_another_training_where_rates_follow_from_it(tmp_path: Path) -> None:
+    rows = normal_rows()
+    for patience in (3, 30):
+        told = {**TINY, "patience": patience, "learning_rate_schedule": "plateau"}
+        Autoencoder(2, **told).fit(rows, checkpoint=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 # --- row-pure ---------------------------------------------------------------------------------------------------------
 
 

@@ -324,8 +324,8 @@ class Autoencoder(Projecting):
         if folder is None:
             return None
         told = {name: value for name, value in self.get_params(deep=False).items() if name not in _NOT_OF_IDENTITY}
-        if self.learning_rate_schedule == "cosine":
-            told["epochs"] = self.epochs
+        decides = {"cosine": "epochs", "plateau": "patience"}.get(self.learning_rate_schedule)  # on the learning rate
+        told |= {decides: getattr(self, decides)} if decides else {}
         told |= {"hidden_layers": shape.hidden, "random_state": seed}
         return Checkpoints.of(folder, shape, told, moments, seed)
 
