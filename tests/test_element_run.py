@@ -13,6 +13,7 @@ import xarray as xr
 
 import refold
 from refold.errors import CubeError, ParameterError, RecipeError
+from refold.origin import found_scan, identity_of_run
 from refold.parts import cubes_given, parts_of
 from refold.recipe import Features, Recipe, parse_elements, parse_images
 from refold.report.page import render_report
@@ -118,6 +119,10 @@ def test_an_image_beside_has_its_weight(scan, tmp_path):
     tifffile.imwrite(tmp_path / "far.tif", np.zeros((3, 4), "u1"))
     with pytest.raises(CubeError, match="3 x 4 beside spectra"):
         refold.plan(scan, images={"far.tif": 1.0})
+    told = identity_of_run(found)["cubes"]["eds"]
+    assert found_scan(told, again, "eds") is not None
+    tifffile.imwrite(tmp_path / "bse.tif", np.zeros((3, 4), "u1"))  # it is not the scan any more
+    assert found_scan(told, again, "eds") is None
 
 
 @pytest.mark.parametrize(

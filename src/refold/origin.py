@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from refold.cube import signal_dims
-from refold.errors import ParameterError, SourceError, StoreExistsError
+from refold.errors import CubeError, ParameterError, SourceError, StoreExistsError
 from refold.parts import open_cube, prepare
 from refold.recipe import Recipe
 from refold.store import RunStore, identify
@@ -85,7 +85,7 @@ def found_scan(identity: Mapping[str, Any], recipe: Recipe, name: str) -> xr.Dat
         return None
     try:
         scan = open_cube(name, options)
-    except (SourceError, ParameterError):
+    except (SourceError, ParameterError, CubeError):
         return None
     return scan if identify(scan) == identity else None
 

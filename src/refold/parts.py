@@ -128,7 +128,10 @@ def open_cube(name: str, options: dict[str, Any]) -> xr.DataArray:
     if not images:
         alone: xr.DataArray = open_scan(path, **options)
         return alone
-    cube: xr.DataArray = open_scan(path, **options, images=list(images))[name]
+    beside = open_scan(path, **options, images=list(images))
+    if name not in beside:
+        raise ParameterError(f"a scan of {', '.join(map(str, beside))}", f"a cube {name!r}", "open the scan as it was")
+    cube: xr.DataArray = beside[name]
     return cube
 
 

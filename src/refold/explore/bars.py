@@ -37,6 +37,7 @@ def bars_of(model: Model) -> list[Bar]:
         nothing are left out. Empty where there are no X-ray spectra, no lines are known, or no package knows them.
     """
     from refold.features.xrays import line_intensities
+    from refold.features.xrays.intensities import has_counts, lines_of_run
 
     curves: Curves = model.curves
     cube = curves.ways.cube
@@ -44,11 +45,15 @@ def bars_of(model: Model) -> list[Bar]:
     mean = curves.selected() if curves.kind == "line" else None
     if mean is None or len(mean.values) != model.run[name].shape[-1]:  # the lines want every channel
         return []
-    spectrum = model.run[name].isel(cluster=slice(0, 1)).copy(data=mean.values[None])
+    if not has_counts(model.run, name):  # of what was scaled nobody knows the noise
+        return []
+    own = {} if isinstance(model.scan, xr.DataArray | xr.Dataset) else dict(lines_of_run(model.run, name))
+    lines = own.pop("lines", None)
+    spectrum = model.run[name].isel(cluster=slice(0, 1)).copy(data=mean.values[None]).assign_attrs(own)
     scan = model.scan[cube] if isinstance(model.scan, xr.Dataset) and cube in model.scan else model.scan
     try:
         found = line_intensities(
-            spectrum, sizes=[max(int(mean.pixels), 1)], scan=scan if isinstance(scan, xr.DataArray) else None
+            spectrum, lines, sizes=[max(int(mean.pixels), 1)], scan=scan if isinstance(scan, xr.DataArray) else None
         )
     except (ParameterError, MissingDependencyError):  # no energies, no lines, or nobody to ask for them
         return []
