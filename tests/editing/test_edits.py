@@ -75,6 +75,14 @@ def test_sizes_are_those_of_the_ids_whatever_was_counted_before(store: Path) -> 
     assert {one.id: one.size for one in found.clusters} == found.sizes()
 
 
+def test_what_was_counted_of_other_clusters_is_left_out(store: Path) -> None:
+    found = refold.edits(store)
+    found.rename(0, "quartz")
+    assert json.loads(found.apply().attrs["measured"])["clusters"] == len(found.clusters)
+    found.merge([0, 1])
+    assert not {"clusters", "noise"} & set(json.loads(found.apply().attrs["measured"]))
+
+
 def test_what_is_saved_opens_the_same(store: Path) -> None:
     found = edited(store)
     found.rename(2, "glass")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ _OF_LABELS = (
     "landmark_label",
     "landmark_probability",
 )
+_COUNTED = ("clusters", "noise")
 _OF_REPEATS = ("repeat", "other_repeat", "agreeing")
 
 
@@ -65,6 +67,9 @@ def applied(
             result = result.assign(pooled(run, groups_of(history)))
     result = result.assign(statistics).assign(_looks(history))
     result.attrs = dict(run.attrs)
+    if changed and "measured" in run.attrs:  # what was counted of the run's own clusters
+        measured = json.loads(run.attrs["measured"])
+        result.attrs["measured"] = json.dumps({key: measured[key] for key in measured if key not in _COUNTED})
     result.encoding = dict(run.encoding)
     return result
 
