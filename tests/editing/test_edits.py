@@ -75,6 +75,20 @@ def test_sizes_are_those_of_the_ids_whatever_was_counted_before(store: Path) -> 
     assert {one.id: one.size for one in found.clusters} == found.sizes()
 
 
+def test_edits_of_labels_that_were_made_anew_since_are_neither_saved_nor_applied(store: Path) -> None:
+    refold.recluster(store, "gmm", n_clusters=3)
+    found = refold.edits(store, "gmm")
+    found.merge([0, 1])
+    refold.recluster(store, "gmm", n_clusters=2, overwrite=True)
+    for use in (found.save, found.apply, found.labels):
+        with pytest.raises(EditConflictError, match="other labels"):
+            use()
+    assert refold.edits(store, "gmm").revision == 0
+    refold.forget_clustering(store, "gmm")
+    with pytest.raises(StoreError, match="gmm"):
+        found.save()
+
+
 def test_what_was_counted_of_other_clusters_is_left_out(store: Path) -> None:
     found = refold.edits(store)
     found.rename(0, "quartz")

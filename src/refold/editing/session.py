@@ -19,6 +19,7 @@ from refold.editing.relabelling import Relabeller
 from refold.editing.saving import place_of, read_edits, write_edits
 from refold.editing.statistics import statistics_of
 from refold.editing.steps import Steps
+from refold.errors import EditConflictError
 from refold.store import OWN, RunStore, open_run, path_of
 
 _REMEMBERED = 16  # counts of sizes, so that undo and redo need not count again
@@ -149,8 +150,23 @@ class Edits(Steps):
         -------
         xarray.DataArray
             As the labels of the run: int32, -1 for noise, on the same grid.
+
+        Raises
+        ------
+        EditConflictError
+            If the labels were made anew since the edits were opened.
         """
+        self._check_there()
         return Relabeller(self.history).lazily(self._run["labels"], self._embedding)
+
+    def _check_there(self) -> None:
+        """Check that the labels are there yet: of arrays that were removed, Zarr reads nothing but noise."""
+        if self._store.fingerprint_of_labels(self.clustering) != self._origin.fingerprint:
+            raise EditConflictError(
+                f"other labels in {self._store.path} than those that these edits are of",
+                "the labels as they were when the edits were opened",
+                "open the edits again: the run, or its clustering, was made anew since",
+            )
 
     def sizes(self) -> dict[int, int]:
         """Count the pixels of every cluster; after a split that reads the labels once.
@@ -214,7 +230,10 @@ class Edits(Steps):
         ------
         DataError
             If statistics are asked for, and there is nothing to take them from.
+        EditConflictError
+            If the labels were made anew since the edits were opened.
         """
+        self._check_there()
         anew: dict[str, xr.DataArray] = {}
         split = any(isinstance(operation, Split) for operation in self.history.effective)
         if statistics and (split or not any(str(name).startswith("cluster_mean") for name in self._run)):
@@ -242,12 +261,13 @@ class Edits(Steps):
         Raises
         ------
         EditConflictError
-            If somebody saved since these were opened; nothing is written then.
+            If somebody saved since these were opened, or made the labels anew; nothing is written then.
         EditsError
             If what is there is no file of edits of these labels, or nothing can be written.
         DiskFullError
             If the disk is full; what was there stays.
         """
+        self._check_there()
         place, before = self._place, self._document
         if name is not None and name != self.name:
             place, before = place_of(self._store.path, self.clustering, name), None
