@@ -65,6 +65,13 @@ def test_the_whole_as_a_signal_of_hyperspy(command, spectral):
     assert command("export", spectral, "-o", "run.hspy")[0] == 2
 
 
+def test_a_signal_in_zarr_is_refused_in_three_lines(command, spectral, tmp_path):
+    status, _, err = command("export", spectral, "-o", "map.zspy")
+    assert status == 2
+    assert "ends in .hspy" in err
+    assert not list(tmp_path.glob("*map*"))
+
+
 def test_as_edited(command, spectral):
     edits = refold.edits(spectral, name="anna")
     edits.merge([0, 1], name="matrix")

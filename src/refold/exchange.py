@@ -83,7 +83,7 @@ def save_signal(run: xr.Dataset, path: str | os.PathLike[str], *, overwrite: boo
     run : xarray.Dataset
         A run whose scan can be found; see `to_hyperspy`.
     path : path-like
-        The new file, ``.hspy`` or ``.zspy``.
+        The new file, ``.hspy``.
     overwrite : bool
         Whether what is there may go, once the new file is whole.
 
@@ -94,12 +94,17 @@ def save_signal(run: xr.Dataset, path: str | os.PathLike[str], *, overwrite: boo
 
     Raises
     ------
+    ParameterError
+        If it is named otherwise: RosettaSciIO writes ``.zspy`` with Zarr before 3 alone, which Refold cannot run with.
     StoreExistsError
         If there is something at the path already; or it is the run's own store or scan, even with ``overwrite=True``.
     StoreError
         If it cannot be written.
     """
     path = Path(path)
+    if path.suffix.lower() != ".hspy":
+        remedy = "name it so; RosettaSciIO writes .zspy with Zarr before 3 alone"
+        raise ParameterError(f"a signal named {path.name}", "a name that ends in .hspy", remedy)
     refuse_own(run, path)
     with whole_files([path], overwrite=overwrite) as (place,):
         to_hyperspy(run).save(place)

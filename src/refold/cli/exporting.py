@@ -17,7 +17,7 @@ _SIGNALS = {".hspy", ".zspy"}  # as which HyperSpy keeps a signal with its resul
 def export(
     store: Annotated[Path, typer.Argument(help="A run's store.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A GeoTIFF of one result, or all as a signal (.hspy, .zspy).")
+        Path | None, typer.Option("--output", "-o", help="A GeoTIFF of one result, or all as a signal (.hspy).")
     ] = None,
     variable: Annotated[str, typer.Option(help="Which result: labels, probability, scores, ...")] = "labels",
     labels: Annotated[
