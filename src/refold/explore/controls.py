@@ -50,10 +50,10 @@ def button(label: str, name: str, hint: str, pressed: Callable[..., None], **opt
     import panel as pn
     from bokeh.models import InlineStyleSheet, Tooltip
 
-    aside = InlineStyleSheet(css=":host { pointer-events: none; }")  # what lies under the hint can be pressed
-    below = Tooltip(content=hint, position="bottom", stylesheets=[aside])
+    aside = InlineStyleSheet(css=":host { pointer-events: none; }")  # what lies under it can be pressed
+    above = Tooltip(content=hint, position="top", stylesheets=[aside])
     made = pn.widgets.Button(
-        label=label, css_classes=[name], stylesheets=[BUTTON], description=below, margin=0, height=28, **options
+        label=label, css_classes=[name], stylesheets=[BUTTON], description=above, margin=0, height=28, **options
     )
     made.on_click(pressed)
     return made
