@@ -155,3 +155,14 @@ def test_outlines_that_no_mouse_draws_select_nothing(model, geometry):
     made._trigger_event(SelectionGeometry(made, geometry=geometry))
     assert model.choice is None
     assert "no outline" in model.message[0]
+
+
+def test_places_that_no_list_has_tick_nothing(model):
+    pytest.importorskip("panel")
+    from refold.explore.cluster_list import ClusterList
+
+    made = ClusterList(model, lambda does: does)
+    made.fill()
+    made.group.active = [0, 99999, -5]
+    assert model.chosen == (0,)
+    assert made.group.active == [0]

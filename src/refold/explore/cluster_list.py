@@ -104,6 +104,9 @@ class ClusterList:
             self.group.active = active
 
     def _ticked(self, name: str, old: list[int], new: list[int]) -> None:
-        ids = sorted(self._shown[place].id for place in new if place < len(self._shown))
+        places = {place for place in new if 0 <= place < len(self._shown)}
+        if len(places) < len(new):  # what no list has: the browser is told what there is
+            self.group.active = sorted(places)
+        ids = sorted(self._shown[place].id for place in places)
         if ids != sorted(self.model.chosen):
             self.model.choose(ids)
