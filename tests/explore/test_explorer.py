@@ -150,7 +150,9 @@ def test_two_people_do_not_overwrite_each_other(path):
 
 
 @pytest.mark.parametrize(
-    "does", [Model.merge, Model.split, lambda m: m.rename("a"), lambda m: m.recolour("#ffffff")], ids=str
+    "does",
+    [Model.merge, Model.split, lambda m: m.rename("a"), lambda m: m.recolour("#ffffff")],
+    ids=["merge", "split", "rename", "recolour"],
 )
 def test_what_cannot_be_done_is_said(model, does):
     with pytest.raises(ParameterError, match="To mend it"):

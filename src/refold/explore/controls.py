@@ -38,7 +38,7 @@ def plain(error: object, run: Path) -> str:
 
     Examples
     --------
-    >>> plain("revision 2 at /home/anna/scan.run.zarr/edits/edits.json", Path("/home/anna/scan.run.zarr"))
+    >>> plain("revision 2 at /data/scan.run.zarr/edits/edits.json", Path("/data/scan.run.zarr"))
     'revision 2 at edits.json'
     """
     words = f"{error}".replace("\\", "/")
