@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The first example of a law compiles numba kernels, or starts threads: no deadline. The same examples every time in CI.
 settings.register_profile(
-    "refold", deadline=None, max_examples=15, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "refold", deadline=None, max_examples=10, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("ci", settings.get_profile("refold"), derandomize=True)
 settings.register_profile("thorough", settings.get_profile("refold"), max_examples=300)

@@ -27,6 +27,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.save(tmp_path_factory.mktemp("phantom") / "small.zarr", (4, 4))
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_of_ratios(tmp_path):
     """In a process of its own, as people run it; two contenders are enough."""
     code = """

@@ -91,6 +91,7 @@ def answer(scan: dict[str, xr.DataArray]) -> np.ndarray:
     return by_hand(scan)
 
 
+@pytest.mark.slow
 def test_the_published_chain_by_hand_and_the_recipe_agree(scan, answer, truth, tmp_path):
     outcome = refold.run(scan, FIXED, store=tmp_path / "all.run.zarr", report=False)
     labels = outcome.labels.values.ravel()

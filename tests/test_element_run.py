@@ -104,6 +104,7 @@ def test_clusters_are_measured_by_the_lines_that_the_maps_were_of(tmp_path):
     assert 'id="lines"' in render_report(found)
 
 
+@pytest.mark.slow
 def test_an_image_beside_has_its_weight(scan, tmp_path):
     options = {**QUICK, "elements": ("Fe_Ka", "Si_Ka"), "images": {"bse.tif": 0.5}, "features": {"then": ["zscore"]}}
     run(scan, tmp_path / "run.zarr", **options)

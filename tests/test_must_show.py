@@ -98,6 +98,7 @@ def run_within(limit: int, scan: Path, store: Path, memory: str, **options: Any)
     return outcome
 
 
+@pytest.mark.slow
 def test_a_scan_of_300_mb_runs_within_100_mb_for_data(tmp_path):
     phantom = synthetic.four_d_stem((192, 192), (64, 64), seed=0, chunks=(16, 16))
     assert uncompressed(phantom, tmp_path / "scan.zarr") > 300_000_000

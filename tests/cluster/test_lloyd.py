@@ -119,6 +119,7 @@ def _entered(model: KMeans, cube):
     return model._enter(cube, reset=True)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_on_processes(tmp_path, two_processes) -> None:
     path = tmp_path / "scan.zarr"
     array = zarr.create_array(path, shape=(20, 30, 7), chunks=(5, 10, 7), dtype="f4")

@@ -74,7 +74,8 @@ def test_an_undeclared_name_is_refused():
 @pytest.mark.parametrize("name", NAMES)
 def test_fill_values_fit_the_dtype(name):
     variable = VARIABLES[name]
-    assert np.array_equal(np.array(variable.fill).astype(variable.dtype), variable.fill, equal_nan=True)
+    kept = np.array(variable.fill).astype(variable.dtype)
+    assert np.array_equal(kept, variable.fill, equal_nan=kept.dtype.kind == "f")
 
 
 def test_scores_may_be_a_cube_themselves():

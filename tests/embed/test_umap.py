@@ -49,6 +49,7 @@ def test_densmap_in_three_dimensions(blobs):
     assert np.isfinite(embedding).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["spectral", "random"])
 def test_other_starts_and_metrics_go_to_the_library(blobs, init):
     assert np.isfinite(UMAP(n_neighbors=5, n_epochs=5, init=init, metric="cosine").fit_transform(blobs[0][:60])).all()

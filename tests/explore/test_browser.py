@@ -187,6 +187,7 @@ def test_what_is_saved_is_what_was_seen(site):
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_who_saves_second_is_told_and_overwrites_nothing(site):
     """Nor does a page that was tampered with, and says paths where it is asked for another name."""
     base, one, two = open_run(site.store).labels.values, site.open(), site.open()
@@ -279,6 +280,7 @@ def test_strangers_see_nothing(site):
     assert heard[1] in ("refused", "opaque")  # a browser shows no other site what was answered, which is 403
 
 
+@pytest.mark.slow
 def test_messages_that_are_nonsense_are_survived(site):
     """What no mouse draws and no list holds."""
     page = site.open()

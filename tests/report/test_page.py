@@ -220,6 +220,7 @@ def test_a_run_of_labels_alone():
     assert not {"probability", "residual", "signals", "latent", "scree", "forecast", "recipe"} & set(reader.ids)
 
 
+@pytest.mark.slow
 def test_forty_clusters():
     reader = Reader(render_report(make_run((40, 40), 40, side=8)))
     assert sum(i.endswith("-figure_1") for i in reader.ids) == 2 * 40 + 5

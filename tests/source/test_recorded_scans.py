@@ -198,6 +198,7 @@ def test_energy_first_values_go_to_the_right_pixels(shared_data):
     np.testing.assert_array_equal(open(path), np.moveaxis(file_reader(str(path))[0]["data"], 0, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reader", "at"),
     [("eels/example_velox_EELS_EDS.emd", "emd", -1), ("eds/jeol_sample/00_View000/View000_0000006.pts", "jeol", 0)],

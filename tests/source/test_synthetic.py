@@ -246,6 +246,7 @@ def test_nothing_half_written_and_nothing_overwritten(tmp_path: Path, monkeypatc
     assert [entry.name for entry in tmp_path.iterdir()] == ["scan.zarr"]
 
 
+@pytest.mark.slow
 def test_saving_is_bounded_in_memory(tmp_path: Path) -> None:
     code = """
     import sys

@@ -107,6 +107,7 @@ def test_killed_in_the_middle_of_a_stage(small_scan, small_run, tmp_path):
     assert contents(place) == contents(small_run)
 
 
+@pytest.mark.slow
 def test_an_option_redoes_its_stage_and_those_after_it(small_scan, tmp_path):
     place = tmp_path / "run.zarr"
     run(small_scan, place, **REBIN)
@@ -146,6 +147,7 @@ def test_features_are_not_read_again_for_an_option_that_does_not_need_the_scan(s
     assert all(stage["reused"] for stage in outcome.stages.values())
 
 
+@pytest.mark.slow
 def test_a_smaller_grid_leaves_nothing_of_the_larger_one(small_scan, tmp_path):
     place = tmp_path / "run.zarr"
     run(small_scan, place)
