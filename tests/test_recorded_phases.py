@@ -87,6 +87,7 @@ def test_two_sides_of_a_joint(shared_data: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:nothing is taken off below")  # fifteen lines, some with no room beside them
 def test_phases_of_a_dust_particle(shared_data: Path, tmp_path: Path):
     """Thirteen counts a pixel: silicate with calcium, a sulphide, and platinum of the preparation."""
     run, counts = segmented(
